@@ -1,0 +1,106 @@
+/* ledger.h: what records mean. The collector hands over checked records in lane order;
+ * the ledger keeps sessions, tenures and calls in flight, and puts rows, rollups and the
+ * lanes' new positions into one transaction of the store.
+ *
+ * One thread, the collector's. Everything in memory here is a copy of what the database holds
+ * plus the transaction under way: after any error the caller calls ledger_abandon(),
+ * which rolls back and reads all of it anew; the ring still holds the records, so
+ * nothing is lost and nothing is counted twice.
+ *
+ * Functions return 0 or a negative errno value; on error ledger_error() is one
+ * sentence for the operator. -ESTALE: another agent has taken the database over: leave.
+ */
+#ifndef TALLY_LEDGER_H
+#define TALLY_LEDGER_H
+
+#include <stdbool.h>
+#include <tally/record.h>
+
+struct ledger;
+
+struct ledger_options {
+    const char *state_directory; /* usage.db is, or will be, in it */
+    int64_t retention_ns;        /* age at which raw rows go; 0: never */
+};
+
+/* The agent's view of one lane. Fields outside `ledger` are the caller's to read; position and
+ * sequence move with ledger_record() and ledger_skip(), and count only once committed. */
+struct ledger_lane {
+    uint64_t position;
+    uint64_t sequence;
+    uint64_t committed_position; /* as of the last commit: what may go on the board */
+    uint64_t committed_sequence;
+    uint32_t ended_tenure;                /* newest tenure whose end is committed: for the board's hint */
+    bool tenure_open;                     /* a tenure is under way as far as is known */
+    struct ledger_lane_private *private_; /* NULL: never used */
+};
+
+struct ledger_arena {
+    uint8_t uuid[16];
+    uint32_t lane_count;
+    struct ledger_lane *lanes; /* lane_count of them */
+    struct ledger_arena_private *private_;
+};
+
+/* Open (making, migrating) the database, raise its epoch, load sessions and open calls. */
+int ledger_open(struct ledger **out, const struct ledger_options *options);
+void ledger_close(struct ledger *ledger);
+const char *ledger_error(const struct ledger *ledger);
+
+/* Take an arena into account and load its lanes' positions. header: checked, in private memory. path: for people.
+ * Not within a transaction. The arena lives until ledger_detach(). */
+int ledger_attach(struct ledger *ledger, const struct tally_arena_header *header, const char *path,
+                  struct ledger_arena **out);
+/* Forget it in memory. retired: it is gone for good, say so in its row (one small transaction). */
+int ledger_detach(struct ledger *ledger, struct ledger_arena *arena, bool retired);
+
+/* One transaction: begin, any number of the calls below, commit. Begin is cheap when one
+ * is under way. The database is locked by another: -EBUSY after a short wait. */
+int ledger_begin(struct ledger *ledger);
+int ledger_commit(struct ledger *ledger);
+void ledger_abandon(struct ledger *ledger); /* roll back, read memory anew; see above */
+bool ledger_in_transaction(const struct ledger *ledger);
+
+/* The next record of a lane, checked (length, kind, position, sequence, checksum) and in private memory that stays until
+ * commit or abandon. Padding too: it moves the position alone. A record whose fields do not decode: -EBADMSG, and
+ * nothing has been changed: the caller quarantines. */
+int ledger_record(struct ledger *ledger, struct ledger_arena *arena, uint32_t lane,
+                  const struct tally_record_header *record);
+
+/* Numbered records that can never be read: move on to (position, sequence) and count what lies
+ * between as lost to `cause` ("quarantined", "database_restored", ...). */
+int ledger_skip(struct ledger *ledger, struct ledger_arena *arena, uint32_t lane, uint64_t position,
+                uint64_t sequence, const char *cause, const char *detail);
+
+/* What stands in the lane's header, read owner word first, then the rest, and then drained to the tail
+ * read after the owner word. Ends tenures. Called for each lane that is in use, about once a second and when
+ * something moved; it opens no transaction unless there is something to write. */
+struct ledger_lane_view {
+    uint32_t owner; /* the futex word */
+    uint64_t final_sequence;
+    uint64_t refused_full;
+    uint32_t tenure;                /* tally_lane_entry.tenures; a hint */
+    struct tally_identity identity; /* of the owner, as it stands there: unchecked */
+    bool drained;                   /* all records up to a tail read after the owner word are in */
+};
+int ledger_observe(struct ledger *ledger, struct ledger_arena *arena, uint32_t lane,
+                   const struct ledger_lane_view *view);
+
+/* The arena's refusal counters as they stand (absolute; unchecked). */
+int ledger_refused(struct ledger *ledger, struct ledger_arena *arena, const uint64_t refused[TALLY_REFUSALS]);
+
+/* Once a second: end sessions whose process is gone, close their open calls as aborted. Opens a
+ * transaction only if there is something to write. */
+int ledger_tick(struct ledger *ledger, int64_t now_unix_ns);
+
+/* Delete a slice of rows past their age, in its own transaction. Returns 1 if there is more. */
+int ledger_retain(struct ledger *ledger, int64_t now_unix_ns);
+
+/* Figures since start, for logs. */
+struct ledger_figures {
+    uint64_t records, rows, commits, skipped, aborted_calls;
+    uint64_t open_calls, sessions_running;
+};
+void ledger_figures(const struct ledger *ledger, struct ledger_figures *out);
+
+#endif
