@@ -1,0 +1,42 @@
+/* platform.h: the few system calls and compiler words that the library uses by name.
+ * Raw system calls where the C library's wrapper is a cancellation point or missing. */
+#ifndef TALLY_SHIM_PLATFORM_H
+#define TALLY_SHIM_PLATFORM_H
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Orders memory accesses against a signal handler, or against death, in this very thread. */
+#define compiler_barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+/* A named place at which a debugger or a ptrace harness can stop the process: a label in the
+ * symbol table, no instruction. `volatile` keeps it where it stands. */
+#define TESTPOINT(name) __asm__ volatile("tally_testpoint_" #name "_%=:" ::: "memory")
+
+static inline uint32_t gettid_now(void)
+{
+    return (uint32_t)syscall(SYS_gettid);
+}
+
+static inline long futex(const uint32_t *word, int operation, uint32_t value,
+                         const struct timespec *timeout, uint32_t *second, uint32_t third)
+{
+    return syscall(SYS_futex, word, operation, value, timeout, second, third);
+}
+
+static inline uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+#endif
