@@ -5,54 +5,109 @@ VERSION := 0.1.0
 SOVERSION := 0
 PREFIX ?= /usr/local
 DESTDIR ?=
-CC ?= gcc
+comma := ,
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 SANITIZE ?=
 BUILD ?= build$(if $(SANITIZE),/sanitize-$(subst $(comma),-,$(SANITIZE)))
-comma := ,
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
             -Wcast-qual -Wwrite-strings -Wvla -Wformat=2
 OPTIMISE ?= $(if $(SANITIZE),-O1 -fno-omit-frame-pointer,-O2)
 CFLAGS ?= -g
-ALL_CFLAGS := -std=gnu11 $(OPTIMISE) $(CFLAGS) $(WARNINGS) -D_GNU_SOURCE -Iinclude -MMD -MP -fvisibility=hidden \
-              $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all)
-ALL_LDFLAGS := $(LDFLAGS) -Wl,-z,relro,-z,now $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+ALL_CFLAGS = -std=gnu11 $(OPTIMISE) $(CFLAGS) $(WARNINGS) -D_GNU_SOURCE -Iinclude -MMD -MP -fvisibility=hidden \
+             $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all)
+ALL_LDFLAGS = $(LDFLAGS) -Wl,-z,relro,-z,now $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 
+# pkg-config is asked once a package list and make run, and only when something needs it.
+AGENT_CFLAGS = $(eval AGENT_CFLAGS := $$(shell pkg-config --cflags $(AGENT_PACKAGES)))$(AGENT_CFLAGS)
+AGENT_LIBS = $(eval AGENT_LIBS := $$(shell pkg-config --libs $(AGENT_PACKAGES)) -lpthread)$(AGENT_LIBS)
+TOOL_CFLAGS = $(eval TOOL_CFLAGS := $$(shell pkg-config --cflags $(TOOL_PACKAGES)))$(TOOL_CFLAGS)
+TOOL_LIBS = $(eval TOOL_LIBS := $$(shell pkg-config --libs $(TOOL_PACKAGES)))$(TOOL_LIBS)
+TEST_LIBS = $(eval TEST_LIBS := $$(shell pkg-config --libs $(TEST_PACKAGES)))$(TEST_LIBS)
 AGENT_PACKAGES := sqlite3 libcjson liburcu libsystemd inih
 TOOL_PACKAGES := smartcols
 TEST_PACKAGES := cmocka
-pkg_cflags = $(shell pkg-config --cflags $(1) 2>/dev/null)
-pkg_libs = $(shell pkg-config --libs $(1) 2>/dev/null)
 
 SHIM_SOURCES := $(wildcard shim/*.c)
 AGENT_SOURCES := $(wildcard agent/*/*.c)
 TOOL_SOURCES := $(wildcard tools/tally/*.c)
+SUPPORT_SOURCES := $(wildcard tests/support/*.c)
+UNIT_SOURCES := $(wildcard tests/unit/*.c)
+PROCESS_SOURCES := $(wildcard tests/lifecycle/test_*.c tests/crash/test_*.c)
+HELPER_SOURCES := $(wildcard tests/programs/*.c)
+DEMO_SOURCES := $(wildcard tools/demo/*.c)
+BENCH_SOURCES := $(wildcard tools/bench/*.c)
+# shared code of a room of tests: tests/crash/*.c that are not programs themselves
+CRASH_SOURCES := $(filter-out tests/crash/test_%,$(wildcard tests/crash/*.c))
 
-SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
-AGENT_OBJECTS := $(AGENT_SOURCES:%.c=$(BUILD)/%.o)
-TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.o)
+object = $(1:%.c=$(BUILD)/%.o)
+SHIM_OBJECTS := $(call object,$(SHIM_SOURCES))
+AGENT_OBJECTS := $(call object,$(AGENT_SOURCES))
+TOOL_OBJECTS := $(call object,$(TOOL_SOURCES))
+SUPPORT_OBJECTS := $(call object,$(SUPPORT_SOURCES))
+CRASH_OBJECTS := $(call object,$(CRASH_SOURCES))
+
+UNIT_TESTS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
+PROCESS_TESTS := $(PROCESS_SOURCES:%.c=$(BUILD)/%)
+HELPERS := $(HELPER_SOURCES:%.c=$(BUILD)/%) $(HELPER_SOURCES:%.c=$(BUILD)/%-static)
+DEMOS := $(DEMO_SOURCES:%.c=$(BUILD)/%)
+SCRIPT_TESTS := $(wildcard tests/build/*.sh)
+RUNNER := $(BUILD)/tests/runner/contain
+LAYOUT := $(BUILD)/tools/layout/dump
+TESTS := $(UNIT_TESTS) $(SCRIPT_TESTS) $(PROCESS_TESTS)
 
 .PHONY: all
 all: $(BUILD)/libtally.so $(BUILD)/libtally.a $(BUILD)/tallyd $(BUILD)/tally
 
+.PHONY: help
+help:
+	@echo 'make demo            install what is missing, build, kill processes, lose nothing'
+	@echo 'make check           install what is missing, build, run all tests (ONLY=NAME: those that match)'
+	@echo 'make check-sanitize  the tests that can, under ASan and UBSan, then under TSan'
+	@echo 'make lint            clang-tidy, cppcheck, clang-format, shellcheck, man pages'
+	@echo 'make bench           what a record costs, beside named peers (JSON=1: as JSON)'
+	@echo 'make                 libtally.so, libtally.a, tallyd, tally, in $(BUILD)/'
+	@echo 'make install         to PREFIX ($(PREFIX)), under DESTDIR;  make uninstall'
+	@echo 'make layout          write the shared memory layout to tests/layout/'
+	@echo 'make clean'
+
 # ---- objects ---------------------------------------------------------------
-$(BUILD)/shim/%.o: shim/%.c
+# Objects depend on the flags they were made with: this file changes only when they do.
+FLAGS = $(CC) $(shell $(CC) -dumpfullversion) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(AGENT_CFLAGS) $(AGENT_LIBS) $(TOOL_LIBS)
+$(BUILD)/flags: always
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -fPIC -ftls-model=initial-exec -Ishim -c $< -o $@
+	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
+.PHONY: always
 
-$(BUILD)/agent/%.o: agent/%.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Iagent -I$(BUILD)/agent $(call pkg_cflags,$(AGENT_PACKAGES)) -c $< -o $@
+compile = @mkdir -p $(@D)$(newline)	$(CC) $(ALL_CFLAGS) $(1) -c $< -o $@
+define newline
 
-$(BUILD)/tools/%.o: tools/%.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Iagent -Ishim $(call pkg_cflags,$(AGENT_PACKAGES) $(TOOL_PACKAGES)) -c $< -o $@
+
+endef
+
+$(BUILD)/shim/%.o: shim/%.c $(BUILD)/flags
+	$(call compile,-fPIC -ftls-model=initial-exec -Ishim)
+$(BUILD)/agent/%.o: agent/%.c $(BUILD)/flags
+	$(call compile,-Iagent -Ishim -I$(BUILD)/agent $(AGENT_CFLAGS))
+$(BUILD)/tools/%.o: tools/%.c $(BUILD)/flags
+	$(call compile,-Itools -Iagent -Ishim $(AGENT_CFLAGS) $(TOOL_CFLAGS))
+$(BUILD)/tests/%.o: tests/%.c $(BUILD)/flags
+	$(call compile,-Itests -Iagent -Ishim -I$(BUILD)/agent $(AGENT_CFLAGS))
+.SECONDARY:
 
 # SQL files become C strings.
+SQL := $(patsubst %,$(BUILD)/%.inc,$(wildcard agent/store/*.sql))
 $(BUILD)/agent/store/%.sql.inc: agent/store/%.sql
 	@mkdir -p $(@D)
 	sed -e 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $< > $@
-$(BUILD)/agent/store/schema.o: $(patsubst %,$(BUILD)/%.inc,$(wildcard agent/store/*.sql))
+$(AGENT_OBJECTS): | $(SQL)
+$(BUILD)/agent/store/schema.o: $(SQL)
+
+-include $(patsubst %.c,$(BUILD)/%.d,$(SHIM_SOURCES) $(AGENT_SOURCES) $(wildcard agent/*.c) $(TOOL_SOURCES) $(DEMO_SOURCES) \
+  $(BENCH_SOURCES) $(SUPPORT_SOURCES) $(UNIT_SOURCES) $(PROCESS_SOURCES) $(HELPER_SOURCES) $(CRASH_SOURCES) \
+  tools/layout/dump.c tests/runner/contain.c)
 
 # ---- libraries and programs --------------------------------------------------
 $(BUILD)/libtally.so.$(VERSION): $(SHIM_OBJECTS) shim/tally.map
@@ -67,13 +122,105 @@ $(BUILD)/libtally.a: $(SHIM_OBJECTS)
 $(BUILD)/libagent.a: $(AGENT_OBJECTS)
 	rm -f $@
 	$(AR) rcs $@ $^
-$(BUILD)/tallyd: $(BUILD)/agent/main.o $(BUILD)/libagent.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(call pkg_libs,$(AGENT_PACKAGES)) -lpthread
-$(BUILD)/tally: $(TOOL_OBJECTS) $(BUILD)/libagent.a $(BUILD)/libtally.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(call pkg_libs,$(AGENT_PACKAGES) $(TOOL_PACKAGES)) -lpthread
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+link = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^)
+$(BUILD)/tallyd: $(BUILD)/agent/main.o $(BUILD)/libagent.a $(BUILD)/libtally.a
+	$(link) $(AGENT_LIBS)
+$(BUILD)/tally: $(TOOL_OBJECTS) $(BUILD)/libagent.a $(BUILD)/libtally.a
+	$(link) $(AGENT_LIBS) $(TOOL_LIBS)
+$(LAYOUT) $(RUNNER): %: %.o
+	$(link)
+
+# ---- tests, demo, bench ----------------------------------------------------------
+$(UNIT_TESTS): %: %.o $(BUILD)/libagent.a $(BUILD)/libtally.a
+	$(link) $(TEST_LIBS) $(AGENT_LIBS)
+$(filter $(BUILD)/tests/crash/%,$(PROCESS_TESTS)): $(CRASH_OBJECTS)
+$(PROCESS_TESTS): %: %.o $(SUPPORT_OBJECTS) $(BUILD)/libagent.a $(BUILD)/libtally.a
+	$(link) $(TEST_LIBS) $(AGENT_LIBS)
+# Helper programs stand for users' programs: linked with the shared library, and with the archive.
+with_shared = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -L$(BUILD) -Wl,-rpath,'$$ORIGIN/../..' -ltally -lpthread
+$(filter-out %-static,$(HELPERS)) $(DEMOS): %: %.o $(BUILD)/libtally.so
+	$(with_shared)
+$(filter %-static,$(HELPERS)): %-static: %.o $(BUILD)/libtally.a
+	$(link) -lpthread
+$(BUILD)/tools/bench/bench: $(call object,$(BENCH_SOURCES)) $(BUILD)/libagent.a $(BUILD)/libtally.so
+	$(with_shared) $(BUILD)/libagent.a $(AGENT_LIBS)
+
+.PHONY: tests
+tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(HELPERS) $(RUNNER) $(LAYOUT)
+
+# A clean clone uses all processors unless told otherwise.
+jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.PHONY: check
+check:
+	@tools/bootstrap check
+	+@$(MAKE) --no-print-directory $(jobs) tests
+	@tests/run --build '$(BUILD)' $(if $(ONLY),--only '$(ONLY)') $(TESTS)
+
+# Left out: what kills at every instruction (a sanitizer's own would be most of them), and
+# what looks at the build rather than at the code.
+SANITIZE_TESTS = $(UNIT_TESTS) $(filter $(BUILD)/tests/lifecycle/%,$(PROCESS_TESTS))
+.PHONY: check-sanitize check-this-sanitizer
+check-sanitize:
+	@tools/bootstrap check
+	+@$(MAKE) --no-print-directory SANITIZE=address,undefined check-this-sanitizer
+	+@$(MAKE) --no-print-directory SANITIZE=thread check-this-sanitizer
+check-this-sanitizer:
+	+@$(MAKE) --no-print-directory $(jobs) tests
+	@tests/run --build '$(BUILD)' --label '$(SANITIZE)' $(if $(ONLY),--only '$(ONLY)') $(SANITIZE_TESTS)
+
+.PHONY: demo
+demo:
+	@tools/bootstrap build
+	+@$(MAKE) --no-print-directory $(jobs) -s all $(DEMOS)
+	@tools/demo/demo '$(BUILD)'
+
+.PHONY: bench
+bench:
+	@tools/bootstrap build
+	+@$(MAKE) --no-print-directory $(jobs) -s all $(BUILD)/tools/bench/bench
+	@tools/bench/bench.sh '$(BUILD)' $(if $(JSON),--json)
+
+.PHONY: layout
+layout: $(LAYOUT)
+	$(LAYOUT) > tests/layout/abi-v1.txt
+
+# ---- lint ----------------------------------------------------------------------
+.PHONY: lint
+lint:
+	@tools/bootstrap lint
+	+@$(MAKE) --no-print-directory -s $(SQL)
+	@tools/lint '$(BUILD)' '$(AGENT_CFLAGS) $(TOOL_CFLAGS)'
+
+# ---- install ---------------------------------------------------------------------
+LIBDIR := $(PREFIX)/lib
+UNITDIR := $(LIBDIR)/systemd/system
+MAN := $(wildcard tools/man/*.[1-8])
+HEADERS := $(wildcard include/tally/*.h)
+man_target = $(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
+INSTALLED = $(PREFIX)/bin/tally $(PREFIX)/bin/tallyd $(LIBDIR)/libtally.a $(LIBDIR)/libtally.so \
+  $(LIBDIR)/libtally.so.$(SOVERSION) $(LIBDIR)/libtally.so.$(VERSION) $(LIBDIR)/pkgconfig/tally.pc \
+  $(UNITDIR)/tallyd.service $(foreach header,$(HEADERS),$(PREFIX)/include/tally/$(notdir $(header))) \
+  $(foreach page,$(MAN),$(call man_target,$(page)))
+
+.PHONY: install uninstall
+install: all
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(PREFIX)/include/tally'
+	install -m 755 $(BUILD)/tally $(BUILD)/tallyd '$(DESTDIR)$(PREFIX)/bin'
+	install -m 644 $(BUILD)/libtally.a '$(DESTDIR)$(LIBDIR)'
+	install -m 755 $(BUILD)/libtally.so.$(VERSION) '$(DESTDIR)$(LIBDIR)'
+	ln -sf libtally.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/libtally.so.$(SOVERSION)'
+	ln -sf libtally.so.$(SOVERSION) '$(DESTDIR)$(LIBDIR)/libtally.so'
+	install -m 644 $(HEADERS) '$(DESTDIR)$(PREFIX)/include/tally'
+	sed -e 's|@PREFIX@|$(PREFIX)|g; s|@VERSION@|$(VERSION)|g' shim/tally.pc.in > '$(DESTDIR)$(LIBDIR)/pkgconfig/tally.pc'
+	sed -e 's|^\(ExecStart=\)[^ ]*tallyd|\1$(PREFIX)/bin/tallyd|' agent/tallyd.service > '$(DESTDIR)$(UNITDIR)/tallyd.service'
+	$(foreach page,$(MAN),install -D -m 644 $(page) '$(DESTDIR)$(call man_target,$(page))'$(newline)	)
+	$(if $(DESTDIR),,-ldconfig 2>/dev/null)
+uninstall:
+	rm -f $(foreach file,$(INSTALLED),'$(DESTDIR)$(file)')
+	-rmdir '$(DESTDIR)$(PREFIX)/include/tally' 2>/dev/null
 
 .PHONY: clean
 clean:
-	rm -rf build
+	rm -rf '$(BUILD)'
