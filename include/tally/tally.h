@@ -163,7 +163,7 @@ struct tally_options {
 };
 #define TALLY_OPTIONS_INIT                                                                                   \
     {                                                                                                        \
-        (uint32_t)sizeof(struct tally_options), -1, TALLY_OVERFLOW_DEFAULT, -1, NULL, NULL, NULL             \
+        sizeof(struct tally_options), -1, TALLY_OVERFLOW_DEFAULT, -1, NULL, NULL, NULL                       \
     }
 
 /* Optional: set the process's options before its first record. options: read during
