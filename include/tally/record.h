@@ -110,6 +110,9 @@ enum tally_field_id {
      * PROGRESS 1, 2, ..., END TALLY_CALL_STEP_END */
     TALLY_FIELD_call_id = 66,
     TALLY_FIELD_call_step = 67,
+    /* U32, in END: how many BEGIN and PROGRESS records of the call were written (returned 0), so that the agent knows
+     * whether one is still to come on another lane; without it a late one must be looked for for ever */
+    TALLY_FIELD_call_records = 68,
 
     /* CLIENT records (and session_id in CLIENT_END) */
     TALLY_FIELD_session_id = 128,        /* 16 random bytes: one process, or one client object */
