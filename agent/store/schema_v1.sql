@@ -76,7 +76,9 @@ CREATE TABLE usage (             -- one row a call; id grows with commit order
   time_unix_ns              INTEGER NOT NULL,     -- of that record
   call_id                   BLOB,                 -- of calls recorded by begin/end
   call_step                 INTEGER,              -- newest step that went into the row
-  amendable                 INTEGER,              -- 1: a record still to come may amend it; else NULL
+  call_records              INTEGER,              -- begin and progress records that went into the row ...
+  call_records_total        INTEGER,              -- ... of so many, as the call's end says; NULL: not said
+  amendable                 INTEGER,              -- not NULL: a record still to come may amend it; bits: rows.h
   provider                  TEXT,
   operation                 TEXT,
   request_model             TEXT,
@@ -118,6 +120,13 @@ CREATE TABLE usage (             -- one row a call; id grows with commit order
 -- rollups; an index more would cost each insert and few reports would use it.
 CREATE INDEX usage_amendable ON usage (call_id) WHERE amendable IS NOT NULL;
 
+CREATE TABLE lane_clients (      -- client objects introduced in a lane's present tenure
+  lane_id            INTEGER NOT NULL,
+  client             INTEGER NOT NULL,            -- tally_record_header.client
+  client_id          INTEGER NOT NULL,
+  PRIMARY KEY (lane_id, client)
+) WITHOUT ROWID;
+
 CREATE TABLE open_calls (        -- calls in flight; fields: as they stood in the records, merged
   call_id             BLOB PRIMARY KEY,
   client_id           INTEGER NOT NULL,
@@ -125,6 +134,8 @@ CREATE TABLE open_calls (        -- calls in flight; fields: as they stood in th
   sequence            INTEGER NOT NULL,
   time_unix_ns        INTEGER NOT NULL,           -- of the newest record
   call_step           INTEGER NOT NULL,
+  begun_unix_ns       INTEGER,                    -- of its begin record; NULL: not seen yet
+  call_records        INTEGER NOT NULL,
   provider TEXT, operation TEXT, request_model TEXT, response_model TEXT, response_id TEXT,
   service_tier TEXT, server_address TEXT, error_type TEXT, user TEXT, team TEXT, project TEXT,
   session TEXT, key_fingerprint TEXT, trace_id TEXT, span_id TEXT, tags TEXT,
