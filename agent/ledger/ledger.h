@@ -42,7 +42,8 @@ struct ledger_arena {
     struct ledger_arena_private *private_;
 };
 
-/* Open (making, migrating) the database, raise its epoch, load sessions and open calls. */
+/* Open (making, migrating) the database, raise its epoch, load sessions and open calls. On error *out is still to be
+ * closed, and good for ledger_error() alone (NULL only if there was no memory even for that). */
 int ledger_open(struct ledger **out, const struct ledger_options *options);
 void ledger_close(struct ledger *ledger);
 const char *ledger_error(const struct ledger *ledger);
@@ -73,8 +74,12 @@ int ledger_skip(struct ledger *ledger, struct ledger_arena *arena, uint32_t lane
                 uint64_t sequence, const char *cause, const char *detail);
 
 /* What stands in the lane's header, read owner word first, then the rest, and then drained to the tail
- * read after the owner word. Ends tenures. Called for each lane that is in use, about once a second and when
- * something moved; it opens no transaction unless there is something to write. */
+ * read after the owner word. Ends tenures. Called for each lane that is in use or whose lane->tenure_open is set, about
+ * once a second and when something moved; it opens no transaction unless there is something to write.
+ *
+ * An owner word may be older than the tenure: read as 0, then a new owner takes the lane and its first record is
+ * drained, then comes this call. So a tenure is ended only by the second call that finds it; each call must be
+ * made with an owner word read after the call before it had returned. */
 struct ledger_lane_view {
     uint32_t owner; /* the futex word */
     uint64_t final_sequence;
@@ -90,7 +95,11 @@ int ledger_observe(struct ledger *ledger, struct ledger_arena *arena, uint32_t l
 int ledger_refused(struct ledger *ledger, struct ledger_arena *arena, const uint64_t refused[TALLY_REFUSALS]);
 
 /* Once a second: end sessions whose process is gone, close their open calls as aborted. Opens a
- * transaction only if there is something to write. */
+ * transaction only if there is something to write.
+ *
+ * A session is ended by the second tick that finds its process gone: what the process had left on lanes not yet
+ * drained then has come in between. All lanes must have been drained once between two ticks; to settle everything at once
+ * (recovery), repeat drain, observe, tick three times. */
 int ledger_tick(struct ledger *ledger, int64_t now_unix_ns);
 
 /* Delete a slice of rows past their age, in its own transaction. Returns 1 if there is more. */
