@@ -208,6 +208,7 @@ static void fields(void)
     FIELD(truncated);
     FIELD(call_id);
     FIELD(call_step);
+    FIELD(call_records);
     FIELD(session_id);
     FIELD(parent_session_id);
     FIELD(pid);
