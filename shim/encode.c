@@ -4,15 +4,15 @@
 #include <string.h>
 
 #define COUNT_MAX INT64_C(1000000000000000)
-#define COST_MAX INT64_C(1000000000000000000)
+#define COST_MAX  INT64_C(1000000000000000000)
 
 /* The largest record without usage_json leaves room for a useful one. */
 #define TALLY_X(id, name, bytes_max) +((4 + (bytes_max) + 7) / 8 * 8)
-#define TEXT_BYTES_MAX (0 TALLY_USAGE_TEXTS(TALLY_X))
-#define TALLY_X_NUMBER(id, name) +16
-#define NUMBER_BYTES_MAX (0 TALLY_USAGE_NUMBERS(TALLY_X_NUMBER))
-#define CALL_BYTES_MAX (24 + 8 + 16)
-#define JSON_BYTES_SURE 1300
+#define TEXT_BYTES_MAX               (0 TALLY_USAGE_TEXTS(TALLY_X))
+#define TALLY_X_NUMBER(id, name)     +16
+#define NUMBER_BYTES_MAX             (0 TALLY_USAGE_NUMBERS(TALLY_X_NUMBER))
+#define CALL_BYTES_MAX               (24 + 8 + 16)
+#define JSON_BYTES_SURE              1300
 TALLY_LAYOUT(sizeof(struct tally_record_header) + TEXT_BYTES_MAX + NUMBER_BYTES_MAX + CALL_BYTES_MAX +
                  JSON_BYTES_SURE + 4 + 7 <=
              TALLY_RECORD_BYTES_MAX);
@@ -20,7 +20,7 @@ TALLY_LAYOUT(sizeof(struct tally_record_header) + TEXT_BYTES_MAX + NUMBER_BYTES_
 #undef TALLY_X_NUMBER
 
 #define FIELDS_BYTES_MAX (TALLY_RECORD_BYTES_MAX - (uint32_t)sizeof(struct tally_record_header))
-#define TRUNCATED_JSON (UINT64_C(1) << 63)
+#define TRUNCATED_JSON   (UINT64_C(1) << 63)
 
 uint8_t *encode_number(uint8_t *at, uint8_t id, uint64_t value)
 {

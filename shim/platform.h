@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define likely(x) __builtin_expect(!!(x), 1)
+#define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 /* Orders memory accesses against a signal handler, or against death, in this very thread. */
@@ -26,8 +26,8 @@ static inline uint32_t gettid_now(void)
     return (uint32_t)syscall(SYS_gettid);
 }
 
-static inline long futex(const uint32_t *word, int operation, uint32_t value,
-                         const struct timespec *timeout, uint32_t *second, uint32_t third)
+static inline long futex(const uint32_t *word, int operation, uint32_t value, const struct timespec *timeout,
+                         uint32_t *second, uint32_t third)
 {
     return syscall(SYS_futex, word, operation, value, timeout, second, third);
 }

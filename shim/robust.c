@@ -8,7 +8,7 @@
 /* glibc and musl: a list pointer addresses the node's `next`; `previous` stands 8 bytes before it and
  * addresses the `next` of its predecessor, or the head. glibc tags pointers to priority-inheriting locks with
  * bit 0. Nodes may be unaligned (the word's place suits both libraries), hence memcpy. */
-#define TAG ((uintptr_t)1)
+#define TAG             ((uintptr_t)1)
 #define PREVIOUS_OFFSET 8
 
 static uintptr_t load(uintptr_t address)
@@ -31,7 +31,8 @@ static uintptr_t node_of(const struct robust_list_head *head, const uint32_t *wo
 static void set_pending(struct robust_list_head *head, uintptr_t node)
 {
     compiler_barrier();
-    __atomic_store_n(&head->list_op_pending, (struct robust_list *)node, __ATOMIC_RELAXED); // NOLINT(performance-no-int-to-ptr)
+    __atomic_store_n(&head->list_op_pending, (struct robust_list *)node,
+                     __ATOMIC_RELAXED); // NOLINT(performance-no-int-to-ptr)
     compiler_barrier();
 }
 
@@ -106,7 +107,8 @@ bool robust_take(struct robust_list_head *head, uint32_t *word, uint32_t observe
         if ((next & ~TAG) != (uintptr_t)head)
             store((next & ~TAG) - PREVIOUS_OFFSET, node);
         compiler_barrier();
-        __atomic_store_n(&head->list.next, (struct robust_list *)node, __ATOMIC_RELAXED); // NOLINT(performance-no-int-to-ptr)
+        __atomic_store_n(&head->list.next, (struct robust_list *)node,
+                         __ATOMIC_RELAXED); // NOLINT(performance-no-int-to-ptr)
     }
     set_pending(head, 0);
     return mine;

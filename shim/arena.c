@@ -1,0 +1,193 @@
+#include "arena.h"
+
+#include "identity.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+const struct tally_board arena_no_board = {0};
+
+static size_t view_bytes(void)
+{
+    return (sizeof(struct arena_view) + TALLY_PAGE_BYTES - 1) / TALLY_PAGE_BYTES * TALLY_PAGE_BYTES;
+}
+
+/* Map the header, with a private page behind it for the robust list's node of `reclaim`. */
+static struct tally_arena_header *map_header(int fd, uint32_t bytes)
+{
+    uint8_t *at =
+        mmap(NULL, bytes + TALLY_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        return NULL;
+    if (mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+        munmap(at, bytes + TALLY_PAGE_BYTES);
+        return NULL;
+    }
+    madvise(at, bytes, MADV_DONTDUMP);
+    return (struct tally_arena_header *)(void *)at;
+}
+
+static int view_new(const char *path, int fd, const struct tally_arena_header *shape,
+                    const struct stat *status, struct arena_view **out)
+{
+    struct arena_view *view =
+        mmap(NULL, view_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (view == MAP_FAILED)
+        return -ENOMEM;
+    view->header = map_header(fd, shape->header_bytes);
+    if (!view->header) {
+        int result = -errno;
+        munmap(view, view_bytes());
+        return result;
+    }
+    memcpy(view->path, path, strlen(path) + 1);
+    view->device = status->st_dev;
+    view->inode = status->st_ino;
+    view->owner = status->st_uid;
+    view->shape = *shape;
+    view->board = &arena_no_board;
+    /* release: pairs with the acquire in view_find(). Two threads may each add one for the same arena: harmless. */
+    struct arena_view *first = __atomic_load_n(&tally_process.arenas, __ATOMIC_RELAXED);
+    do
+        view->next = first;
+    while (!__atomic_compare_exchange_n(&tally_process.arenas, &first, view, true, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED));
+    *out = view;
+    return 0;
+}
+
+static struct arena_view *view_find(const char *path, const struct stat *status)
+{
+    /* acquire: pairs with the release in view_new(). */
+    struct arena_view *view = __atomic_load_n(&tally_process.arenas, __ATOMIC_ACQUIRE);
+    for (; view; view = view->next)
+        if (!__atomic_load_n(&view->gone, __ATOMIC_RELAXED) && view->device == status->st_dev &&
+            view->inode == status->st_ino && !strcmp(view->path, path))
+            return view;
+    return NULL;
+}
+
+static int get_at(const char *path, struct arena_view **out, int *fd)
+{
+    struct tally_arena_header shape;
+    struct stat status;
+    *fd = arena_file_open(path, tally_process.group, true, &shape);
+    if (*fd < 0)
+        return *fd;
+    int result = fstat(*fd, &status) ? -errno : 0;
+    if (result == 0) {
+        *out = view_find(path, &status);
+        if (*out && memcmp((*out)->shape.uuid, shape.uuid, sizeof shape.uuid) != 0) {
+            __atomic_store_n(&(*out)->gone, 1, __ATOMIC_RELAXED); /* an inode number used again */
+            *out = NULL;
+        }
+        if (!*out)
+            result = view_new(path, *fd, &shape, &status, out);
+    }
+    if (result)
+        close(*fd);
+    return result;
+}
+
+int arena_get(struct arena_view **out, int *fd)
+{
+    char path[ARENA_PATH_MAX];
+    int result = arena_path(path, sizeof path, tally_process.arena_name, geteuid());
+    if (result)
+        return result;
+    result = get_at(path, out, fd);
+    if (result != -EACCES || tally_process.arena_name[0])
+        return result;
+    /* The default name is a stranger's: the user's own runtime folder, where the agent looks too. */
+    const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
+    const char *base = strrchr(path, '/');
+    char other[ARENA_PATH_MAX];
+    if (!runtime || runtime[0] != '/' || strlen(runtime) + strlen(base) >= sizeof other)
+        return result;
+    memcpy(other, runtime, strlen(runtime));
+    memcpy(other + strlen(runtime), base, strlen(base) + 1);
+    return get_at(other, out, fd);
+}
+
+bool arena_named(struct arena_view *arena)
+{
+    struct stat status;
+    if (stat(arena->path, &status) == 0 && status.st_dev == arena->device && status.st_ino == arena->inode)
+        return true;
+    __atomic_store_n(&arena->gone, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
+static bool board_acceptable(const struct stat *status, const struct arena_view *arena)
+{
+    return S_ISREG(status->st_mode) && status->st_nlink == 1 && !(status->st_mode & (S_IWGRP | S_IWOTH)) &&
+           (status->st_uid == geteuid() || status->st_uid == 0 || status->st_uid == arena->owner) &&
+           (uint64_t)status->st_size >= tally_board_bytes(arena->shape.lane_count);
+}
+
+void arena_look_for_board(struct arena_view *arena)
+{
+    char path[ARENA_SIBLING_MAX];
+    struct stat status;
+    arena_sibling(path, arena->path, ".board");
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return;
+    uint64_t bytes = tally_board_bytes(arena->shape.lane_count);
+    void *at = MAP_FAILED;
+    if (fstat(fd, &status) == 0 && board_acceptable(&status, arena))
+        at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+    close(fd);
+    if (at == MAP_FAILED)
+        return;
+    const struct tally_board *board = at;
+    if (board->magic != TALLY_BOARD_MAGIC || board->abi != TALLY_ABI ||
+        board->lane_count != arena->shape.lane_count ||
+        memcmp(board->arena_uuid, arena->shape.uuid, sizeof board->arena_uuid) != 0 ||
+        TALLY_ANNOUNCED_STATE(board->announce) == TALLY_AGENT_MOVED) {
+        munmap(at, bytes);
+        return;
+    }
+    madvise(at, bytes, MADV_DONTDUMP);
+    /* release: pairs with the acquire in arena_board(). The board before it stays mapped: others may be reading it. */
+    __atomic_store_n(&arena->board, board, __ATOMIC_RELEASE);
+}
+
+static bool process_gone(const struct tally_identity *identity)
+{
+    struct tally_identity process = *identity;
+    process.tid = 0;
+    return identity_gone(&process, tally_process.pid_namespace);
+}
+
+bool arena_has_agent(const struct arena_view *arena)
+{
+    char path[ARENA_SIBLING_MAX];
+    arena_sibling(path, arena->path, ".lock");
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int result = fcntl(fd, F_OFD_GETLK, &lock);
+        close(fd);
+        return result || lock.l_type != F_UNLCK;
+    }
+    if (errno == ENOENT)
+        return false;
+    /* An agent of another uid keeps its lock to itself; the board says who it is. */
+    const struct tally_board *board = arena_board(arena);
+    return board != &arena_no_board && !process_gone(&board->agent);
+}
+
+void arena_ring(const struct arena_view *arena, uint64_t announced)
+{
+    uint32_t *doorbell = &arena->header->doorbell;
+    if (__atomic_load_n(doorbell, __ATOMIC_RELAXED) != TALLY_ANNOUNCED_DOORBELL(announced))
+        return;
+    TESTPOINT(ring);
+    /* Adds and wakes in one call: there is no instruction between at which a death would leave a moved bell and a sleeper. */
+    syscall(SYS_futex, doorbell, FUTEX_WAKE_OP, 1, NULL, doorbell,
+            FUTEX_OP(FUTEX_OP_ADD, 1, FUTEX_OP_CMP_LT, 0));
+}

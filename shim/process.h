@@ -1,0 +1,113 @@
+/* process.h: what the library knows of its process, and of each of its threads.
+ *
+ * The first thing that an entry point looks at is the sentinel, a page that the kernel wipes in a forked
+ * child: a zero there means "you are a child; you own no lane and are no session yet". process_start()
+ * then begins anew. Nothing here is locked; process_start() is run by one thread at a time, and
+ * those that come while it runs wait for its dozen system calls.
+ *
+ *   function             who may call it
+ *   process_generation   anybody, at any time
+ *   process_start        any thread that has entered (thread->busy); not a vfork child
+ *   thread_enter/leave   any thread, any signal handler
+ */
+#ifndef TALLY_SHIM_PROCESS_H
+#define TALLY_SHIM_PROCESS_H
+
+#include "arena_file.h"
+#include "platform.h"
+
+#include <tally/record.h>
+#include <tally/tally.h>
+
+#define PROCESS_CLIENTS_MAX 256
+#define IDENTITY_BYTES_MAX  3072
+
+struct lane_view;
+struct arena_view;
+
+/* A session: the process (index 0) or a client object. */
+struct tally_client {
+    uint32_t state;      /* CLIENT_* below */
+    uint32_t generation; /* moves with each new session in this place: lanes introduce it anew */
+    uint8_t session_id[16];
+    char service[129];
+    char tags[1025];
+    uint32_t truncated;
+    /* the fields of a CLIENT record that are the same in every tenure */
+    uint32_t identity_bytes;
+    uint8_t identity[IDENTITY_BYTES_MAX] __attribute__((aligned(8)));
+};
+enum { CLIENT_FREE = 0, CLIENT_CLAIMED = 1, CLIENT_LIVE = 2 };
+
+struct process {
+    /* as set by tally_init() or the environment; unchanged once started */
+    bool disabled;
+    bool debug;
+    bool signals;
+    int32_t overflow;
+    int32_t block_timeout_ms;
+    gid_t group;
+    char arena_name[ARENA_PATH_MAX]; /* empty: the default for the effective uid */
+    bool configured;                 /* tally_init() was given options */
+
+    /* since process_start() */
+    uint64_t generation;
+    uint32_t pid;
+    uint64_t start_time;
+    uint64_t pid_namespace;
+    bool robust; /* the C library's robust list is as we know it */
+    uint64_t calls;
+    struct lane_view *lanes;                           /* all ever mapped since; grows only */
+    struct arena_view *arenas;                         /* likewise, kept over fork */
+    struct tally_client *clients[PROCESS_CLIENTS_MAX]; /* 0: the process itself */
+};
+extern struct process tally_process;
+
+struct thread {
+    volatile int busy;      /* within a tally call */
+    uint64_t generation;    /* of the process when the lane was taken */
+    struct lane_view *lane; /* NULL: none yet */
+    uint64_t refused_until; /* monotonic ns: no lane could be had, do not try before */
+    int refusal;            /* why */
+};
+extern __thread struct thread tally_thread;
+
+/* The sentinel: the present generation, or 0 in a child (and before first use). */
+extern const uint64_t *tally_sentinel;
+static inline uint64_t process_generation(void)
+{
+    return __atomic_load_n(__atomic_load_n(&tally_sentinel, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+}
+
+static inline bool thread_enter(struct thread *thread)
+{
+    if (unlikely(thread->busy))
+        return false;
+    thread->busy = 1;
+    compiler_barrier();
+    return true;
+}
+
+static inline void thread_leave(struct thread *thread)
+{
+    compiler_barrier();
+    thread->busy = 0;
+}
+
+/* Make the process (or the child that it has become) a session. 0, or a negative errno value. */
+int process_start(void);
+
+/* Whether we run in a vfork() child: memory is the parent's, and so is everything here. A thread there may
+ * write to a lane that its parent's thread has, but must take none: the kernel would not guard it. */
+bool process_is_vfork_child(void);
+
+/* Fill in an identity for a session; service and tags are in place. */
+void client_identify(struct tally_client *client, const struct tally_client *parent);
+
+/* Set options before the start; see tally_init(). */
+int process_configure(const struct tally_options *options);
+
+/* One line on standard error if TALLY_DEBUG=1; at most 200 bytes. Signal-safe for the formats used: %s %d %u. */
+void process_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

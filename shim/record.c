@@ -1,0 +1,222 @@
+/* The public calls that record. */
+#include "encode.h"
+#include "lane.h"
+#include "process.h"
+
+#include <string.h>
+
+TALLY_API const char *tally_version(void)
+{
+    return TALLY_VERSION;
+}
+
+TALLY_API int tally_init(const struct tally_options *options)
+{
+    struct thread *thread = &tally_thread;
+    if (!thread_enter(thread))
+        return -EBUSY;
+    int saved = errno;
+    int result = 0;
+    if (options && (process_generation() || tally_process.configured))
+        result = -EALREADY;
+    else if (options)
+        result = process_configure(options);
+    if (result == 0)
+        result = process_start();
+    errno = saved;
+    thread_leave(thread);
+    return result;
+}
+
+/* The thread's lane, taken if need be. NULL with *result 0: tally is disabled. */
+static struct lane_view *thread_lane(struct thread *thread, int *result)
+{
+    uint64_t generation = process_generation();
+    if (likely(generation && thread->generation == generation && thread->lane))
+        return thread->lane;
+    *result = lane_take(thread);
+    return *result ? NULL : thread->lane;
+}
+
+/* One record of a client, on the calling thread's lane. */
+static int put(struct thread *thread, uint16_t kind, uint16_t client, const struct tally_usage *usage,
+               const struct encode_call *call)
+{
+    uint64_t buffer[TALLY_RECORD_BYTES_MAX / 8];
+    struct tally_record_header *record = (struct tally_record_header *)(void *)buffer;
+    int result = 0;
+    struct lane_view *lane = thread_lane(thread, &result);
+    if (unlikely(!lane))
+        return result;
+    int length = encode_usage((uint8_t *)(record + 1), usage, call);
+    if (unlikely(length < 0))
+        return length;
+    if (unlikely(lane->introduced[client] != tally_process.clients[client]->generation)) {
+        result = lane_introduce(lane, client);
+        if (result)
+            return result;
+    }
+    record->length = (uint32_t)sizeof *record + (uint32_t)length;
+    record->kind = kind;
+    record->client = client;
+    record->time_unix_ns = clock_ns(CLOCK_REALTIME);
+    return lane_write(lane, record);
+}
+
+/* A signal handler interrupted a tally call of this very thread: the lane is being written, or taken. */
+static int reentered(const struct thread *thread)
+{
+    const struct lane_view *lane = thread->lane;
+    if (lane && process_generation() && lane->generation == process_generation())
+        __atomic_fetch_add(&lane->arena->header->refused[TALLY_REFUSED_REENTERED], 1, __ATOMIC_RELAXED);
+    return -EBUSY;
+}
+
+static int record(uint16_t kind, uint16_t client, const struct tally_usage *usage,
+                  const struct encode_call *call)
+{
+    struct thread *thread = &tally_thread;
+    if (unlikely(!thread_enter(thread)))
+        return reentered(thread);
+    int result = put(thread, kind, client, usage, call);
+    thread_leave(thread);
+    return result;
+}
+
+static bool usage_valid(const struct tally_usage *usage)
+{
+    /* There is one version so far; a caller built with a later header brings more than we know, and it is ignored. */
+    return usage && usage->size >= sizeof *usage;
+}
+
+/* The place of a client object among the process's sessions; -1: not a live one. */
+static int client_index(const struct tally_client *client)
+{
+    if (!client)
+        return 0;
+    for (int i = 1; i < PROCESS_CLIENTS_MAX; i++)
+        if (__atomic_load_n(&tally_process.clients[i], __ATOMIC_RELAXED) == client)
+            return client->state == CLIENT_LIVE ? i : -1;
+    return -1;
+}
+
+TALLY_API int tally_record(const struct tally_usage *usage)
+{
+    if (unlikely(!usage_valid(usage)))
+        return -EINVAL;
+    return record(TALLY_KIND_USAGE, 0, usage, NULL);
+}
+
+TALLY_API int tally_client_record(struct tally_client *client, const struct tally_usage *usage)
+{
+    int index = client_index(client);
+    if (index < 0 || !usage_valid(usage))
+        return -EINVAL;
+    return record(TALLY_KIND_USAGE, (uint16_t)index, usage, NULL);
+}
+
+/* ---- calls in flight ---------------------------------------------------------------- */
+
+#define CALL_MAGIC UINT32_C(0x11ACCA11)
+
+/* What struct tally_call holds. */
+struct call {
+    uint32_t magic;
+    uint16_t client;
+    uint16_t reserved;
+    uint8_t id[16];
+    uint64_t begin_monotonic_ns;
+    uint32_t client_generation;
+    uint32_t step;  /* of the newest progress; atomic */
+    uint32_t ended; /* atomic */
+};
+TALLY_LAYOUT(sizeof(struct call) <= sizeof(struct tally_call));
+
+/* Unique for ever: the session's random id plus a count. */
+static void call_id(uint8_t id[16], const struct tally_client *client)
+{
+    uint64_t words[2];
+    memcpy(words, client->session_id, sizeof words);
+    words[1] += __atomic_add_fetch(&tally_process.calls, 1, __ATOMIC_RELAXED);
+    memcpy(id, words, sizeof words);
+}
+
+/* A forked child has a new session in the client's place; so has a new object in a released one's. Then it is the process's. */
+static uint16_t call_client(const struct call *call)
+{
+    const struct tally_client *client = tally_process.clients[call->client];
+    return client && client->state == CLIENT_LIVE && client->generation == call->client_generation
+               ? call->client
+               : 0;
+}
+
+TALLY_API int tally_client_call_begin(struct tally_client *object, struct tally_call *handle,
+                                      const struct tally_usage *usage)
+{
+    struct tally_usage known = TALLY_USAGE_INIT;
+    struct encode_call encoded = {.step = 0};
+    struct thread *thread = &tally_thread;
+    int index = client_index(object);
+    if (!handle || index < 0 || (usage && !usage_valid(usage)))
+        return -EINVAL;
+    if (usage)
+        known = *usage;
+    struct call *call = (struct call *)(void *)handle;
+    memset(handle, 0, sizeof *handle);
+    if (!thread_enter(thread))
+        return reentered(thread);
+    /* The session's id is needed for the call's. */
+    int result = 0;
+    thread_lane(thread, &result);
+    if (tally_process.clients[index]) {
+        call_id(call->id, tally_process.clients[index]);
+        call->client_generation = tally_process.clients[index]->generation;
+    }
+    call->client = (uint16_t)index;
+    call->begin_monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+    call->magic = CALL_MAGIC;
+    if (result == 0) {
+        if (known.start_time_unix_ns == -1)
+            known.start_time_unix_ns = (int64_t)clock_ns(CLOCK_REALTIME);
+        memcpy(encoded.id, call->id, sizeof encoded.id);
+        result = put(thread, TALLY_KIND_CALL_BEGIN, (uint16_t)index, &known, &encoded);
+    }
+    thread_leave(thread);
+    return result;
+}
+
+TALLY_API int tally_call_begin(struct tally_call *call, const struct tally_usage *usage)
+{
+    return tally_client_call_begin(NULL, call, usage);
+}
+
+TALLY_API int tally_call_progress(struct tally_call *handle, const struct tally_usage *usage)
+{
+    struct call *call = (struct call *)(void *)handle;
+    struct encode_call encoded;
+    if (!handle || call->magic != CALL_MAGIC || __atomic_load_n(&call->ended, __ATOMIC_RELAXED) ||
+        (usage && !usage_valid(usage)))
+        return -EINVAL;
+    memcpy(encoded.id, call->id, sizeof encoded.id);
+    encoded.step = __atomic_add_fetch(&call->step, 1, __ATOMIC_RELAXED);
+    return record(TALLY_KIND_CALL_PROGRESS, call_client(call), usage, &encoded);
+}
+
+TALLY_API int tally_call_end(struct tally_call *handle, const struct tally_usage *usage)
+{
+    struct call *call = (struct call *)(void *)handle;
+    struct tally_usage known = TALLY_USAGE_INIT;
+    struct encode_call encoded = {.step = TALLY_CALL_STEP_END};
+    if (!handle || call->magic != CALL_MAGIC || (usage && !usage_valid(usage)) ||
+        __atomic_exchange_n(&call->ended, 1, __ATOMIC_RELAXED))
+        return -EINVAL;
+    if (usage)
+        known = *usage;
+    if (known.duration_ns == -1)
+        known.duration_ns = (int64_t)(clock_ns(CLOCK_MONOTONIC) - call->begin_monotonic_ns);
+    memcpy(encoded.id, call->id, sizeof encoded.id);
+    int result = record(TALLY_KIND_CALL_END, call_client(call), &known, &encoded);
+    if (result)
+        __atomic_store_n(&call->ended, 0, __ATOMIC_RELAXED); /* it may be tried again */
+    return result;
+}
