@@ -101,6 +101,8 @@ int encode_usage(uint8_t *fields, const struct tally_usage *usage, const struct 
     if (call) {
         at = encode_bytes(at, TALLY_FIELD_call_id, TALLY_TYPE_BYTES, call->id, sizeof call->id);
         at = encode_number(at, TALLY_FIELD_call_step, call->step);
+        if (call->step == TALLY_CALL_STEP_END)
+            at = encode_number(at, TALLY_FIELD_call_records, call->records);
     }
     if (!usage)
         return (int)(at - fields);

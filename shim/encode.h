@@ -10,6 +10,7 @@
 struct encode_call {
     uint8_t id[16];
     uint32_t step;
+    uint32_t records; /* of the call written so far; goes into its end */
 };
 
 /* Writes the fields at `fields` (8-aligned, room for TALLY_RECORD_BYTES_MAX less the header). usage: NULL or of

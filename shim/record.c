@@ -127,8 +127,9 @@ struct call {
     uint8_t id[16];
     uint64_t begin_monotonic_ns;
     uint32_t client_generation;
-    uint32_t step;  /* of the newest progress; atomic */
-    uint32_t ended; /* atomic */
+    uint32_t step;    /* of the newest progress; atomic */
+    uint32_t records; /* begin and progress records that stand in a lane; atomic */
+    uint32_t ended;   /* atomic */
 };
 TALLY_LAYOUT(sizeof(struct call) <= sizeof(struct tally_call));
 
@@ -180,6 +181,8 @@ TALLY_API int tally_client_call_begin(struct tally_client *object, struct tally_
             known.start_time_unix_ns = (int64_t)clock_ns(CLOCK_REALTIME);
         memcpy(encoded.id, call->id, sizeof encoded.id);
         result = put(thread, TALLY_KIND_CALL_BEGIN, (uint16_t)index, &known, &encoded);
+        if (result == 0)
+            call->records = 1;
     }
     thread_leave(thread);
     return result;
@@ -199,7 +202,10 @@ TALLY_API int tally_call_progress(struct tally_call *handle, const struct tally_
         return -EINVAL;
     memcpy(encoded.id, call->id, sizeof encoded.id);
     encoded.step = __atomic_add_fetch(&call->step, 1, __ATOMIC_RELAXED);
-    return record(TALLY_KIND_CALL_PROGRESS, call_client(call), usage, &encoded);
+    int result = record(TALLY_KIND_CALL_PROGRESS, call_client(call), usage, &encoded);
+    if (result == 0)
+        __atomic_add_fetch(&call->records, 1, __ATOMIC_RELAXED);
+    return result;
 }
 
 TALLY_API int tally_call_end(struct tally_call *handle, const struct tally_usage *usage)
@@ -215,6 +221,7 @@ TALLY_API int tally_call_end(struct tally_call *handle, const struct tally_usage
     if (known.duration_ns == -1)
         known.duration_ns = (int64_t)(clock_ns(CLOCK_MONOTONIC) - call->begin_monotonic_ns);
     memcpy(encoded.id, call->id, sizeof encoded.id);
+    encoded.records = __atomic_load_n(&call->records, __ATOMIC_RELAXED);
     int result = record(TALLY_KIND_CALL_END, call_client(call), &known, &encoded);
     if (result)
         __atomic_store_n(&call->ended, 0, __ATOMIC_RELAXED); /* it may be tried again */
