@@ -8,7 +8,7 @@ header=$TALLY_TEST_SOURCE/include/tally/tally.h
 map=$TALLY_TEST_SOURCE/shim/tally.map
 
 declared() { # the functions that the header gives to users
-    tr '\n' ' ' <"$header" | grep -o 'TALLY_API [^;(]*(' | sed -E 's/.*[ *]([a-z_]+)\($/\1/' | sort
+    grep -v '^#' "$header" | tr '\n' ' ' | grep -o 'TALLY_API [^;(]*(' | sed -E 's/.*[ *]([a-z_]+)\($/\1/' | sort
 }
 exported() {
     nm -D --defined-only "$library" | awk '$2 ~ /[A-Za-z]/ && $2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort
