@@ -34,7 +34,7 @@ static void look(struct lane_view *lane, uint64_t now_ns)
         lane->looked_commits = commits;
         return;
     }
-    int saved = errno;
+    struct slow_path slow = slow_path_begin();
     if (!arena_named(lane->arena)) {
         /* Deleted or replaced. An agent that has it open drains it to the end; what comes next goes to its successor. */
         lane->stale = true;
@@ -43,11 +43,11 @@ static void look(struct lane_view *lane, uint64_t now_ns)
         arena_look_for_board(lane->arena);
         lane->board = arena_board(lane->arena);
     }
-    errno = saved;
+    slow_path_end(slow);
 }
 
 /* The board announces that the agent waits: ring if it wants to be woken for this. */
-static void announced(struct lane_view *lane, uint64_t announce)
+static void announced(struct lane_view *lane, uint64_t announce, uint64_t now_ns)
 {
     switch (TALLY_ANNOUNCED_STATE(announce)) {
     case TALLY_AGENT_GATHERING:
@@ -60,7 +60,8 @@ static void announced(struct lane_view *lane, uint64_t announce)
     case TALLY_AGENT_ASLEEP:
         break;
     case TALLY_AGENT_MOVED:
-        lane->looked_ns = 0;
+        if (now_ns - lane->looked_ns >= SECOND / 100)
+            look(lane, now_ns);
         return;
     default:
         return;
@@ -99,17 +100,16 @@ static int make_room(struct lane_view *lane, uint32_t bytes, uint64_t now_ns)
     uint64_t now = clock_ns(CLOCK_MONOTONIC);
     if (lane->blocked_ns && now - lane->blocked_ns < SECOND)
         return refuse(lane);
-    int saved = errno;
+    struct slow_path slow = slow_path_begin();
     uint64_t deadline = now + (uint64_t)tally_process.block_timeout_ms * 1000000;
     bool room = false;
-    do {
-        room = shutdown_wait_commit(lane->arena, deadline, lane->lane, lane->tail + bytes - lane->ring_bytes);
-        if (lane->board == &arena_no_board)
-            lane->board = arena_board(lane->arena);
+    while (!room && now < deadline && arena_has_agent(lane->arena)) {
+        shutdown_wait_commit(lane->arena, deadline, lane->lane, lane->tail + bytes - lane->ring_bytes);
+        lane->board = arena_board(lane->arena);
         room = has_room(lane, bytes);
         now = clock_ns(CLOCK_MONOTONIC);
-    } while (!room && now < deadline && arena_has_agent(lane->arena));
-    errno = saved;
+    }
+    slow_path_end(slow);
     lane->blocked_ns = room ? 0 : now;
     return room ? 0 : refuse(lane);
 }
@@ -162,7 +162,7 @@ int lane_write(struct lane_view *lane, struct tally_record_header *record)
     __atomic_store_n(&lane->header->tail, tail, __ATOMIC_RELEASE);
     TESTPOINT(after_publish);
 
-    lane->tail = tail;
+    __atomic_store_n(&lane->tail, tail, __ATOMIC_RELAXED);
     lane->offset = offset + length == lane->ring_bytes ? 0 : offset + length;
     __atomic_store_n(&lane->sequence, sequence, __ATOMIC_RELAXED);
     /* The store of tail may still sit in this CPU's buffer when the board is read. The agent's membarrier, between its announcement
@@ -170,7 +170,7 @@ int lane_write(struct lane_view *lane, struct tally_record_header *record)
     compiler_barrier();
     uint64_t announce = __atomic_load_n(&lane->board->announce, __ATOMIC_RELAXED);
     if (unlikely(announce))
-        announced(lane, announce);
+        announced(lane, announce, now_ns);
     if (unlikely(now_ns - lane->looked_ns >=
                  SECOND)) /* a clock stepped back looks far ahead: one look more */
         look(lane, now_ns);

@@ -26,10 +26,10 @@ struct lane_view {
     uint8_t *ring;
     struct tally_lane_header *header;
     const struct tally_board *board;
-    uint64_t tail;
-    uint64_t sequence; /* atomic: shutdown reads it from other threads */
-    uint64_t durable;  /* as last read from the board; never above tail, never back */
-    uint32_t offset;   /* tail % ring_bytes */
+    uint64_t tail; /* atomic, as the next: shutdown reads them from other threads */
+    uint64_t sequence;
+    uint64_t durable; /* as last read from the board; never above tail, never back */
+    uint32_t offset;  /* tail % ring_bytes */
     uint32_t ring_bytes;
     uint64_t looked_ns; /* when lane_look() ran last, by the records' clock */
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -37,6 +38,24 @@ static inline uint64_t clock_ns(clockid_t clock)
     struct timespec now;
     clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+/* Around whatever makes system calls: the caller's errno stays as it was, and a cancellation that is pending
+ * waits until we are out. */
+struct slow_path {
+    int saved_errno;
+    int cancel_state;
+};
+static inline struct slow_path slow_path_begin(void)
+{
+    struct slow_path path = {.saved_errno = errno};
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &path.cancel_state);
+    return path;
+}
+static inline void slow_path_end(struct slow_path path)
+{
+    pthread_setcancelstate(path.cancel_state, &path.cancel_state);
+    errno = path.saved_errno;
 }
 
 #endif

@@ -15,7 +15,7 @@ TALLY_API int tally_init(const struct tally_options *options)
     struct thread *thread = &tally_thread;
     if (!thread_enter(thread))
         return -EBUSY;
-    int saved = errno;
+    struct slow_path slow = slow_path_begin();
     int result = 0;
     if (options && (process_generation() || tally_process.configured))
         result = -EALREADY;
@@ -23,7 +23,7 @@ TALLY_API int tally_init(const struct tally_options *options)
         result = process_configure(options);
     if (result == 0)
         result = process_start();
-    errno = saved;
+    slow_path_end(slow);
     thread_leave(thread);
     return result;
 }

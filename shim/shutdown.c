@@ -25,7 +25,7 @@ static void publish(void)
     for (struct lane_view *lane = first_lane(); lane; lane = lane->next) {
         uint32_t holder = __atomic_load_n(&lane->holder, __ATOMIC_RELAXED);
         /* A lane that was left has its mark, and may be another process's by now. */
-        if (holder && lane->generation == process_generation())
+        if (holder && __atomic_load_n(&lane->generation, __ATOMIC_RELAXED) == process_generation())
             lane_finish(lane);
     }
 }
@@ -133,13 +133,10 @@ TALLY_API int tally_shutdown(int timeout_ms)
         process_debug("tally: shutdown of process %u: published", tally_process.pid);
         return TALLY_PUBLISHED;
     }
-    int saved = errno;
-    int cancel;
+    struct slow_path slow = slow_path_begin();
     uint64_t wait_ms = timeout_ms < 0 ? TIMEOUT_DEFAULT_MS : (uint64_t)timeout_ms;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     bool all = wait_durable(clock_ns(CLOCK_MONOTONIC) + wait_ms * 1000000);
-    pthread_setcancelstate(cancel, &cancel);
-    errno = saved;
+    slow_path_end(slow);
     process_debug("tally: shutdown of process %u: %s", tally_process.pid, all ? "durable" : "published");
     return all ? TALLY_DURABLE : TALLY_PUBLISHED;
 }

@@ -128,8 +128,8 @@ static int adopt(struct lane_view *view)
         return -EAGAIN; /* no board, a stale one, or damage: not to be told apart from here */
     if (tail - durable + 2 * TALLY_RECORD_BYTES_MAX > view->ring_bytes)
         return -EAGAIN; /* the agent is behind: another lane serves better */
-    view->tail = tail;
-    view->sequence = slots[slot].sequence;
+    __atomic_store_n(&view->tail, tail, __ATOMIC_RELAXED);
+    __atomic_store_n(&view->sequence, slots[slot].sequence, __ATOMIC_RELAXED);
     view->durable = durable;
     view->offset = (uint32_t)(tail % view->ring_bytes);
     view->looked_ns = clock_ns(CLOCK_REALTIME);
@@ -147,7 +147,7 @@ static void tenure_begin(struct lane_view *view)
     struct tally_identity *identity = &view->header->identity;
     view->tenure = __atomic_add_fetch(&entry->tenures, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&entry->hint, view->tid, __ATOMIC_RELAXED);
-    view->generation = process_generation();
+    __atomic_store_n(&view->generation, process_generation(), __ATOMIC_RELAXED);
     identity->pid = tally_process.pid;
     identity->tid = view->tid;
     identity->start_time = view->tid == tally_process.pid ? tally_process.start_time
@@ -379,12 +379,9 @@ static int take(struct thread *thread)
 
 int lane_take(struct thread *thread)
 {
-    int saved = errno;
-    int cancel;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    struct slow_path slow = slow_path_begin();
     int result = take(thread);
-    pthread_setcancelstate(cancel, &cancel);
-    errno = saved;
+    slow_path_end(slow);
     return result;
 }
 

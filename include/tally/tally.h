@@ -177,7 +177,7 @@ TALLY_API int tally_init(const struct tally_options *options);
  *   -EINVAL   usage is NULL, or its size is not one of this library's versions
  *   -ERANGE   a count or time is out of its range
  *   -EAGAIN   the lane is full (see overflow); counted as lane_full
- *   -ENOSPC, -EACCES, -EMFILE, ...  no lane could be had: why; counted as no_lane where
+ *   -EUSERS (every lane is taken), -ENOSPC, -EACCES, -EMFILE, ...  no lane could be had; counted as no_lane where
  *             there is an arena to count it in
  *   -EBUSY    it interrupted another tally call of this thread; counted as reentered
  * Usual cost: no system call, no lock, no allocation. A thread's first record takes a lane: some
