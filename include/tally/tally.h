@@ -28,6 +28,8 @@
  *   TALLY_ARENA      name of the shared memory, default /tally-<euid>.v1; a name with more
  *                    than one slash is a path (a volume that containers share)
  *   TALLY_GROUP      group name or number: make the arena 0660 for that group
+ *   TALLY_LANES, TALLY_LANE_KIB   geometry of an arena that is made: lanes (1 to 16384, default 1024), KiB
+ *                    of each (16 to 16384, default 128)
  *   TALLY_SERVICE    name of the service; else OTEL_SERVICE_NAME, else service.name in
  *                    OTEL_RESOURCE_ATTRIBUTES
  *   TALLY_TAGS       k=v,k=v for every record of the process
