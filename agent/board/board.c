@@ -1,0 +1,182 @@
+#include "board/board.h"
+
+#include <arena_file.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <identity.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <tally/tally.h>
+#include <unistd.h>
+
+/* Map an open board for writing. */
+static int map_board(struct board *board, int fd, uint32_t lane_count)
+{
+    board->bytes = (size_t)tally_board_bytes(lane_count);
+    void *bytes = mmap(NULL, board->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (bytes == MAP_FAILED)
+        return -errno;
+    board->shared = bytes;
+    board->lanes = (struct tally_board_lane *)((char *)bytes + TALLY_BOARD_LANES_OFFSET);
+    board->lane_count = lane_count;
+    return 0;
+}
+
+static void unmap_board(struct board *board)
+{
+    if (board->shared)
+        munmap(board->shared, board->bytes);
+    memset(board, 0, sizeof *board);
+}
+
+/* Whether an open file may be used as a board by this agent: nobody else can have written it. */
+static bool ours(int fd, mode_t mode, struct stat *status)
+{
+    return !fstat(fd, status) && S_ISREG(status->st_mode) && status->st_nlink == 1 &&
+           status->st_uid == geteuid() && (status->st_mode & 07777) == mode;
+}
+
+/* An earlier agent's board: into `board` if it is one of this arena that can be used further. One that
+ * cannot, but that clients may have mapped, is told that it has been replaced. */
+static int reuse(struct board *board, const char *path, const struct tally_arena_header *arena, mode_t mode)
+{
+    struct stat status;
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    int result = -ESTALE;
+    /* Pages that are holes could not be had on a full file system: what is not all there is made anew. */
+    if (ours(fd, mode, &status) && (uint64_t)status.st_size >= TALLY_BOARD_LANES_OFFSET &&
+        status.st_blocks * 512 >= status.st_size) {
+        struct tally_board head;
+        bool whole =
+            pread(fd, &head, sizeof head, 0) == (ssize_t)sizeof head && head.magic == TALLY_BOARD_MAGIC;
+        bool same = whole && head.abi == TALLY_ABI && head.lane_count == arena->lane_count &&
+                    !memcmp(head.arena_uuid, arena->uuid, sizeof head.arena_uuid) &&
+                    (uint64_t)status.st_size == tally_board_bytes(arena->lane_count);
+        uint64_t moved = TALLY_ANNOUNCE(TALLY_AGENT_MOVED, 0);
+        if (same && TALLY_ANNOUNCED_STATE(head.announce) != TALLY_AGENT_MOVED)
+            result = map_board(board, fd, arena->lane_count);
+        else if (whole && pwrite(fd, &moved, sizeof moved, offsetof(struct tally_board, announce)) < 0)
+            result = -errno;
+    }
+    close(fd);
+    return result;
+}
+
+/* A new board gets its name last, so that it becomes visible whole or not at all. Killed before that, the
+ * agent leaves a nameless board under the temporary name, which the next one removes: the
+ * arena's lock sees to it that there is only one. */
+static int make(struct board *board, const char *temporary, const struct tally_arena_header *arena,
+                mode_t mode)
+{
+    if (unlink(temporary) && errno != ENOENT)
+        return -errno;
+    int fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    int result = posix_fallocate(fd, 0, (off_t)tally_board_bytes(arena->lane_count));
+    result = result ? -result : map_board(board, fd, arena->lane_count);
+    if (result == 0) {
+        board->shared->magic = TALLY_BOARD_MAGIC;
+        board->shared->abi = TALLY_ABI;
+        board->shared->lane_count = arena->lane_count;
+        memcpy(board->shared->arena_uuid, arena->uuid, sizeof board->shared->arena_uuid);
+        if (fchmod(fd, mode))
+            result = -errno;
+    }
+    close(fd);
+    if (result) {
+        unmap_board(board);
+        unlink(temporary);
+    }
+    return result;
+}
+
+static void sign(struct tally_board *shared)
+{
+    shared->agent.pid = (uint32_t)getpid();
+    shared->agent.tid = (uint32_t)getpid();
+    shared->agent.start_time = identity_start_time(0, 0);
+    shared->agent.pid_namespace = identity_pid_namespace();
+    memset(shared->agent_version, 0, sizeof shared->agent_version);
+    snprintf(shared->agent_version, sizeof shared->agent_version, "%s", TALLY_VERSION);
+    memset(shared->spill_directory, 0, sizeof shared->spill_directory);
+    shared->generation++;
+}
+
+int board_take(struct board *board, const char *path, const struct tally_arena_header *arena, bool shared,
+               struct tally_board_lane *lanes)
+{
+    char temporary[ARENA_SIBLING_MAX + 8];
+    mode_t mode = shared ? 0644 : 0600;
+
+    memset(board, 0, sizeof *board);
+    snprintf(temporary, sizeof temporary, "%s.new", path);
+    int result = reuse(board, path, arena, mode);
+    bool fresh = result == -ENOENT || result == -ESTALE || result == -EACCES || result == -ELOOP;
+    if (fresh)
+        result = make(board, temporary, arena, mode);
+    if (result)
+        return result;
+    /* A dead agent may have left "asleep" here; nobody listens yet. */
+    board_announce(board, TALLY_AGENT_BUSY, 0);
+    sign(board->shared);
+    for (uint32_t lane = 0; lane < arena->lane_count; lane++)
+        board_publish(board, lane, lanes[lane].position, lanes[lane].sequence, lanes[lane].ended_tenures);
+    memcpy(lanes, board->lanes, arena->lane_count * sizeof *lanes);
+    if (fresh && rename(temporary, path)) {
+        result = -errno;
+        unlink(temporary);
+        unmap_board(board);
+    }
+    return result;
+}
+
+void board_leave(struct board *board, bool moved)
+{
+    if (board->shared)
+        board_announce(board, moved ? TALLY_AGENT_MOVED : TALLY_AGENT_BUSY, 0);
+    unmap_board(board);
+}
+
+void board_announce(struct board *board, enum tally_announcement state, uint32_t doorbell)
+{
+    /* Pairs with the relaxed load in lane_write(), shim/lane.c; the ordering between this store and
+     * the collector's next look at the lanes is barrier()'s, agent/collector/collector.c. */
+    __atomic_store_n(&board->shared->announce, TALLY_ANNOUNCE(state, doorbell), __ATOMIC_RELEASE);
+}
+
+bool board_publish(struct board *board, uint32_t lane, uint64_t position, uint64_t sequence,
+                   uint32_t ended_tenure)
+{
+    struct tally_board_lane *entry = &board->lanes[lane];
+    bool changed = false;
+
+    if (entry->ended_tenures != ended_tenure) {
+        __atomic_store_n(&entry->ended_tenures, ended_tenure, __ATOMIC_RELAXED);
+        changed = true;
+    }
+    if (position > entry->position) {
+        /* The number first: who sees the position (acquire loads in refresh_durable() and
+         * tally_shutdown(), shim/) sees a number at least as new. */
+        __atomic_store_n(&entry->sequence, sequence, __ATOMIC_RELEASE);
+        __atomic_store_n(&entry->position, position, __ATOMIC_RELEASE);
+        changed = true;
+    }
+    return changed;
+}
+
+void board_wake(struct board *board)
+{
+    /* Pairs with the acquire load of the counter in tally_shutdown(), shim/: it is read before the
+     * positions there, and moved after them here, so a waiter that saw old positions finds the
+     * counter moved and does not sleep. */
+    __atomic_fetch_add(&board->shared->commit_counter, 1, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &board->shared->commit_counter, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}

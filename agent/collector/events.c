@@ -1,0 +1,127 @@
+#include "collector/events.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+int events_open(struct events *events, bool (*relevant)(void *, const char *), void *context)
+{
+    sigset_t blocked;
+    sigset_t taken;
+
+    memset(events, 0, sizeof *events);
+    events->relevant = relevant;
+    events->context = context;
+    sigemptyset(&taken);
+    sigaddset(&taken, SIGTERM);
+    sigaddset(&taken, SIGINT);
+    sigaddset(&taken, SIGHUP);
+    blocked = taken;
+    sigaddset(&blocked, SIGUSR1); /* the doorbells' threads let it in, to be interrupted */
+    if (sigprocmask(SIG_BLOCK, &blocked, NULL))
+        return -errno;
+    signal(SIGPIPE, SIG_IGN);
+    events->poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    events->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    events->signals = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (events->poke >= 0 && events->inotify >= 0 && events->signals >= 0)
+        return 0;
+    int error = errno;
+    events_close(events);
+    return -error;
+}
+
+void events_close(struct events *events)
+{
+    int *descriptors[] = {&events->poke, &events->inotify, &events->signals};
+    for (int i = 0; i < 3; i++) {
+        if (*descriptors[i] >= 0)
+            close(*descriptors[i]);
+        *descriptors[i] = -1;
+    }
+}
+
+int events_watch(struct events *events, const char *folder)
+{
+    int watch = inotify_add_watch(events->inotify, folder,
+                                  IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR);
+    return watch < 0 ? -errno : 0;
+}
+
+static void read_names(struct events *events)
+{
+    _Alignas(struct inotify_event) char bytes[8192];
+    ssize_t got;
+
+    while ((got = read(events->inotify, bytes, sizeof bytes)) > 0) {
+        for (char *at = bytes; at < bytes + got;) {
+            struct inotify_event *event = (struct inotify_event *)(void *)at;
+            /* Lost events, or a folder that went away: look at everything. */
+            if (event->mask & (IN_Q_OVERFLOW | IN_IGNORED) ||
+                (event->len && events->relevant(events->context, event->name)))
+                events->names = true;
+            at += sizeof *event + event->len;
+        }
+    }
+}
+
+static void read_signals(struct events *events)
+{
+    struct signalfd_siginfo signal;
+    while (read(events->signals, &signal, sizeof signal) == (ssize_t)sizeof signal) {
+        if (signal.ssi_signo == SIGHUP)
+            events->reload = true;
+        else
+            events->stop = true;
+    }
+}
+
+/* One poll. Returns whether it ended before its time. */
+static bool poll_once(struct events *events, int64_t timeout_ns, bool *poked)
+{
+    struct pollfd polled[] = {
+        {.fd = events->poke, .events = POLLIN},
+        {.fd = events->inotify, .events = POLLIN},
+        {.fd = events->signals, .events = POLLIN},
+    };
+    struct timespec timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
+    uint64_t pokes;
+
+    int ready = ppoll(polled, 3, timeout_ns < 0 ? NULL : &timeout, NULL);
+    if (ready <= 0)
+        return ready < 0;
+    *poked = polled[0].revents && read(events->poke, &pokes, sizeof pokes) > 0;
+    if (polled[1].revents)
+        read_names(events);
+    if (polled[2].revents)
+        read_signals(events);
+    return true;
+}
+
+bool events_wait(struct events *events, int64_t timeout_ns)
+{
+    struct timespec now;
+    bool poked = false;
+    int64_t left = timeout_ns;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t deadline = now.tv_sec * INT64_C(1000000000) + now.tv_nsec + timeout_ns;
+    /* What other programs do in the same folders does not end the wait. */
+    while (poll_once(events, left, &poked)) {
+        if (poked || events->names || events->stop || events->reload)
+            return true;
+        if (timeout_ns < 0)
+            continue;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        left = deadline - now.tv_sec * INT64_C(1000000000) - now.tv_nsec;
+        if (left < 0)
+            left = 0;
+    }
+    return false;
+}

@@ -1,0 +1,32 @@
+/* events.h: everything that the collector waits for: doorbells (through an eventfd), the file
+ * system (inotify), signals (signalfd). One thread. */
+#ifndef TALLY_EVENTS_H
+#define TALLY_EVENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct events {
+    int poke; /* eventfd, for doorbell.h */
+    int inotify;
+    int signals; /* signalfd: SIGTERM, SIGINT, SIGHUP */
+    bool (*relevant)(void *context, const char *name);
+    void *context;
+
+    /* set by events_wait(), cleared by who acts on them */
+    bool stop;
+    bool reload;
+    bool names; /* a relevant name came or went */
+};
+
+/* relevant: whether a file of this name in one of the folders matters. Blocks the signals. 0 or -errno. */
+int events_open(struct events *events, bool (*relevant)(void *, const char *), void *context);
+void events_close(struct events *events);
+
+/* Watch a folder for names that come and go; again for the same folder is harmless. */
+int events_watch(struct events *events, const char *folder);
+
+/* Wait for at most so long (negative: without bound). Returns whether anything relevant happened. */
+bool events_wait(struct events *events, int64_t timeout_ns);
+
+#endif

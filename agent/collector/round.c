@@ -1,0 +1,138 @@
+/* round.c: one look at everything: drain, observe, commit, publish.
+ *
+ * Killed right here, wherever here is: rows and lanes' positions are in one transaction, and the board
+ * moves after its commit. Before the commit nothing has happened; after it the database knows, and the next
+ * agent publishes what this one could not (stations.c). Ring space is never given back early. */
+#include "collector/state.h"
+
+#include "log/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define FULL_SCAN_NS (60 * SECOND_NS)
+
+int64_t clock_now(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+static void publish(struct served *served)
+{
+    bool changed = false;
+    for (uint32_t lane = 0; lane < served->reader.header.lane_count; lane++) {
+        const struct ledger_lane *known = &served->ledger->lanes[lane];
+        if (board_publish(&served->board, lane, known->committed_position, known->committed_sequence,
+                          known->ended_tenure))
+            changed = true;
+    }
+    if (changed)
+        board_wake(&served->board);
+}
+
+int round_commit(struct collector *collector)
+{
+    if (ledger_in_transaction(collector->ledger)) {
+        int result = ledger_commit(collector->ledger);
+        if (result)
+            return result;
+        collector->moved = true;
+        for (struct served *served = collector->served; served; served = served->next)
+            publish(served);
+    }
+    collector->batch.used = 0;
+    collector->batch.records = 0;
+    return 0;
+}
+
+/* Whether a lane is worth a look in this round. The table is only a hint, so once a minute, and at
+ * first, every lane is. */
+static bool due(const struct served *served, uint32_t lane, const struct tally_lane_entry *entry,
+                bool thorough, bool full)
+{
+    const struct lane_state *state = &served->lanes[lane];
+    const struct ledger_lane *known = &served->ledger->lanes[lane];
+    return full || state->in_use || entry->tenures != state->tenures ||
+           (thorough && (entry->tenures || known->private_));
+}
+
+static int round_arena(struct collector *collector, struct served *served, bool thorough)
+{
+    int64_t now = clock_now(CLOCK_MONOTONIC);
+    bool full = !served->scanned_ns || (thorough && now - served->scanned_ns >= FULL_SCAN_NS);
+    uint32_t lane_count = served->reader.header.lane_count;
+    int result = arena_reader_table(&served->reader, &collector->table);
+
+    bool readable = result == 0;
+    served->in_use = false;
+    if (!readable) {
+        log_often(LOG_WARNING,
+                  "arena %s cannot be read: %s; if it is broken, delete it: clients make a new one",
+                  served->path, result == -ENODATA ? "it has been truncated" : strerror(-result));
+        memset(&collector->table, 0, sizeof collector->table);
+    }
+    for (uint32_t lane = 0; lane < lane_count; lane++) {
+        struct tally_lane_entry *entry = &collector->table.entries[lane];
+        if (due(served, lane, entry, thorough, full)) {
+            served->lanes[lane].tenures = entry->tenures;
+            result = drain_lane(collector, served, lane);
+            if (result)
+                return result;
+        }
+        if (served->lanes[lane].in_use)
+            served->in_use = true;
+    }
+    if (full)
+        served->scanned_ns = now;
+    if (readable && memcmp(served->refused, collector->table.refused, sizeof served->refused)) {
+        result = ledger_refused(collector->ledger, served->ledger, collector->table.refused);
+        if (result)
+            return result;
+        memcpy(served->refused, collector->table.refused, sizeof served->refused);
+    }
+    return 0;
+}
+
+static int round_all(struct collector *collector, bool thorough)
+{
+    int64_t now = clock_now(CLOCK_MONOTONIC);
+
+    for (struct served *served = collector->served; served; served = served->next) {
+        int result = round_arena(collector, served, thorough);
+        if (result)
+            return result;
+    }
+    if (!collector->ticked_ns || now - collector->ticked_ns >= SECOND_NS) {
+        int result = ledger_tick(collector->ledger, clock_now(CLOCK_REALTIME));
+        if (result)
+            return result;
+        collector->ticked_ns = now;
+    }
+    return round_commit(collector);
+}
+
+int round_run(struct collector *collector, bool thorough)
+{
+    collector->moved = false;
+    collector->pressed = false;
+    collector->waiting = false;
+    collector->round++;
+    int result = round_all(collector, thorough);
+    if (result == 0)
+        return 0;
+    log_often(LOG_WARNING, "%s; records wait in shared memory", ledger_error(collector->ledger));
+    ledger_abandon(collector->ledger);
+    collector->batch.used = 0;
+    collector->batch.records = 0;
+    /* What had been shown to the ledger and is rolled back has to be shown again. */
+    for (struct served *served = collector->served; served; served = served->next) {
+        memset(served->refused, 0, sizeof served->refused);
+        for (uint32_t lane = 0; lane < served->reader.header.lane_count; lane++) {
+            served->lanes[lane].observed_ns = 0;
+            served->lanes[lane].in_use = true;
+        }
+    }
+    return result;
+}

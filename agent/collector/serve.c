@@ -1,0 +1,265 @@
+/* serve.c: one arena, from its name to being drained, and away from it again. */
+#include "collector/state.h"
+
+#include "board/agent_lock.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PROBLEM(code, ...) (snprintf(problem->text, sizeof problem->text, __VA_ARGS__), (code))
+
+static int open_problem(const char *path, int result, struct attach_problem *problem)
+{
+    if (result == -EACCES)
+        return PROBLEM(
+            result,
+            "arena %s is not to be trusted: it must be a regular file with one name, of this user or "
+            "root, closed to others; remove it, or name another with --arena",
+            path);
+    if (result == -EBADMSG)
+        return PROBLEM(result,
+                       "%s is no arena of this version, or it is truncated; remove it, or name another "
+                       "with --arena",
+                       path);
+    return PROBLEM(result, "cannot open arena %s: %s", path, strerror(-result));
+}
+
+static int take_lock(struct station *station, uid_t owner, struct attach_problem *problem)
+{
+    char path[ARENA_SIBLING_MAX];
+    pid_t holder;
+
+    if (station->lock >= 0)
+        return 0;
+    arena_sibling(path, station->path, ".lock");
+    int fd = agent_lock_take(path, owner, &holder);
+    if (fd == -EBUSY)
+        return PROBLEM(fd, "another agent (process %ld) serves arena %s; stop it first", (long)holder,
+                       station->path);
+    if (fd == -EACCES)
+        return PROBLEM(fd,
+                       "%s is not to be trusted: it must be a regular file of this user or root, closed to "
+                       "others; remove it",
+                       path);
+    if (fd < 0)
+        return PROBLEM(fd, "cannot lock %s: %s", path, strerror(-fd));
+    station->lock = fd;
+    return 0;
+}
+
+/* Open it for reading, made first if it is missing and to be made. Whoever holds the lock is the agent of this name. */
+static int open_arena(struct collector *collector, struct station *station, struct served *served,
+                      struct attach_problem *problem)
+{
+    struct tally_arena_header header;
+    gid_t group = collector->config->group;
+    int result = arena_reader_open(&served->reader, station->path, station->uid, group);
+    if (result == 0) {
+        result = take_lock(station, served->reader.owner, problem);
+        if (result)
+            arena_reader_close(&served->reader);
+        return result;
+    }
+    if (result != -ENOENT)
+        return open_problem(station->path, result, problem);
+    if (!station->create || collector->once)
+        return -ENOENT;
+    result = take_lock(station, geteuid(), problem);
+    if (result)
+        return result;
+    int fd = arena_file_open(station->path, group, true, &header);
+    if (fd < 0)
+        return open_problem(station->path, fd, problem);
+    close(fd);
+    result = arena_reader_open(&served->reader, station->path, station->uid, group);
+    return result ? open_problem(station->path, result, problem) : 0;
+}
+
+/* An arena that is already being served under another name, or a copy of one. */
+static bool known_already(const struct collector *collector, const struct served *served)
+{
+    for (struct served *other = collector->served; other; other = other->next)
+        if (!memcmp(other->reader.header.uuid, served->reader.header.uuid, 16))
+            return true;
+    return false;
+}
+
+/* Whether a lane says, in good order, that it is younger than what the database holds of it: then the
+ * arena is a copy from an earlier day, and its next records would look like ones that are in already. A
+ * scribbled header does not get this far: it fits no slot. */
+static bool older_than_database(const struct served *served)
+{
+    for (uint32_t lane = 0; lane < served->reader.header.lane_count; lane++) {
+        const struct ledger_lane *known = &served->ledger->lanes[lane];
+        struct lane_head head;
+        if (known->position && !lane_read_head(&served->reader, lane, &head) && head.slotted &&
+            head.tail < known->position && head.tail % 8 == 0 && head.sequence <= known->sequence)
+            return true;
+    }
+    return false;
+}
+
+static bool board_shared(const struct collector *collector, const struct served *served)
+{
+    return served->reader.owner != geteuid() || collector->config->group != (gid_t)-1;
+}
+
+static int take_board(struct collector *collector, struct served *served)
+{
+    char path[ARENA_SIBLING_MAX];
+    struct stat status;
+    uint32_t lane_count = served->reader.header.lane_count;
+    struct tally_board_lane *lanes = calloc(lane_count, sizeof *lanes);
+    if (!lanes)
+        return -ENOMEM;
+    for (uint32_t lane = 0; lane < lane_count; lane++) {
+        lanes[lane].position = served->ledger->lanes[lane].committed_position;
+        lanes[lane].sequence = served->ledger->lanes[lane].committed_sequence;
+        lanes[lane].ended_tenures = served->ledger->lanes[lane].ended_tenure;
+    }
+    arena_sibling(path, served->path, ".board");
+    int result =
+        board_take(&served->board, path, &served->reader.header, board_shared(collector, served), lanes);
+    for (uint32_t lane = 0; !result && lane < lane_count; lane++) {
+        if (lanes[lane].position <= served->ledger->lanes[lane].committed_position)
+            continue;
+        served->lanes[lane].restored_position = lanes[lane].position;
+        served->lanes[lane].restored_sequence = lanes[lane].sequence;
+    }
+    served->board_inode = 0;
+    if (!result && !lstat(path, &status)) {
+        served->board_device = status.st_dev;
+        served->board_inode = status.st_ino;
+    }
+    free(lanes);
+    return result;
+}
+
+int serve_check_board(struct collector *collector, struct served *served)
+{
+    char path[ARENA_SIBLING_MAX];
+    struct stat status;
+    arena_sibling(path, served->path, ".board");
+    if (!lstat(path, &status) && status.st_dev == served->board_device &&
+        status.st_ino == served->board_inode)
+        return 0;
+    log_often(LOG_WARNING, "board %s has been removed or replaced: making a new one", path);
+    board_leave(&served->board, true);
+    return take_board(collector, served);
+}
+
+/* Set a restored arena aside, under another name, so that its bytes stay for who wants to look, and clients
+ * find the name free. */
+static int set_aside(struct collector *collector, struct served *served, struct attach_problem *problem)
+{
+    char aside[ARENA_PATH_MAX + 32];
+    const uint8_t *uuid = served->reader.header.uuid;
+    snprintf(aside, sizeof aside, "%s.restored-%02x%02x%02x%02x", served->path, uuid[0], uuid[1], uuid[2],
+             uuid[3]);
+    if (rename(served->path, aside))
+        return PROBLEM(-errno,
+                       "arena %s is an older copy of one that is in the database, and cannot be renamed "
+                       "(%s): remove it",
+                       served->path, strerror(errno));
+    log_line(LOG_WARNING, "arena %s is an older copy of one that is in the database: set aside as %s",
+             served->path, aside);
+    if (take_board(collector, served) == 0)
+        board_leave(&served->board, true); /* who still writes there learns that it has moved */
+    return 0;
+}
+
+static void free_served(struct served *served)
+{
+    doorbell_stop(&served->doorbell);
+    board_leave(&served->board, served->orphaned);
+    arena_reader_close(&served->reader);
+    free(served->lanes);
+    free(served);
+}
+
+/* What follows once it is open and the ledger knows it. */
+static int equip(struct collector *collector, struct served *served, struct attach_problem *problem)
+{
+    served->lanes = calloc(served->reader.header.lane_count, sizeof *served->lanes);
+    if (!served->lanes)
+        return PROBLEM(-ENOMEM, "out of memory");
+    if (older_than_database(served)) {
+        int result = set_aside(collector, served, problem);
+        return result ? result : -ESTALE;
+    }
+    int result = take_board(collector, served);
+    if (result)
+        return PROBLEM(result, "cannot make the board of arena %s: %s", served->path, strerror(-result));
+    if (collector->once)
+        return 0;
+    result = doorbell_start(&served->doorbell, served->reader.doorbell, collector->events.poke);
+    if (result)
+        return PROBLEM(result, "cannot start a thread: %s", strerror(-result));
+    return 0;
+}
+
+int serve_attach(struct collector *collector, struct station *station, struct attach_problem *problem)
+{
+    struct served *served = calloc(1, sizeof *served);
+    if (!served)
+        return PROBLEM(-ENOMEM, "out of memory");
+    memcpy(served->path, station->path, sizeof served->path);
+    int result = open_arena(collector, station, served, problem);
+    if (result) {
+        free(served);
+        return result;
+    }
+    if (known_already(collector, served)) {
+        free_served(served);
+        return PROBLEM(-EEXIST, "arena %s is, or is a copy of, one that is being served already",
+                       station->path);
+    }
+    result = ledger_attach(collector->ledger, &served->reader.header, served->path, &served->ledger);
+    if (result) {
+        free_served(served);
+        return PROBLEM(result, "%s", ledger_error(collector->ledger));
+    }
+    result = equip(collector, served, problem);
+    if (result) {
+        if (ledger_detach(collector->ledger, served->ledger, result == -ESTALE))
+            ledger_abandon(collector->ledger);
+        free_served(served);
+        return result == -ESTALE ? -EAGAIN : result;
+    }
+    served->next = collector->served;
+    collector->served = served;
+    station->here = served;
+    return 0;
+}
+
+void serve_orphan(struct collector *collector, struct station *station)
+{
+    struct served *served = station->here;
+    (void)collector;
+    log_line(LOG_WARNING,
+             "arena %s has been removed or replaced while in use: draining what its clients still hold",
+             served->path);
+    served->orphaned = true;
+    served->orphaned_ns = clock_now(CLOCK_MONOTONIC);
+    board_announce(&served->board, TALLY_AGENT_MOVED, 0);
+    station->here = NULL;
+}
+
+int serve_detach(struct collector *collector, struct served *served, bool retired)
+{
+    struct served **link = &collector->served;
+    int result = ledger_detach(collector->ledger, served->ledger, retired);
+    if (result)
+        return result;
+    while (*link != served)
+        link = &(*link)->next;
+    *link = served->next;
+    free_served(served);
+    return 0;
+}

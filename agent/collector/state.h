@@ -1,0 +1,133 @@
+/* state.h: what the collector's files share. No other module includes it. */
+#ifndef TALLY_COLLECTOR_STATE_H
+#define TALLY_COLLECTOR_STATE_H
+
+#include "arena/arena_reader.h"
+#include "arena/lane_reader.h"
+#include "arena/quarantine.h"
+#include "board/board.h"
+#include "collector/collector.h"
+#include "collector/doorbell.h"
+#include "collector/events.h"
+#include "ledger/ledger.h"
+
+#include <arena_file.h>
+
+#define SECOND_NS INT64_C(1000000000)
+
+/* One transaction: at most so many records, and so many bytes of them in memory. */
+#define BATCH_RECORDS_MAX 50000u
+#define BATCH_BYTES_MAX   (16u * 1024u * 1024u)
+/* Room for two of the largest records: a smaller piece of a lane might hold no whole one. */
+#define BATCH_BYTES_MIN (2u * TALLY_RECORD_BYTES_MAX)
+
+/* What the collector remembers of a lane, beside what the ledger knows. */
+struct lane_state {
+    struct lane_head observed; /* as last shown to the ledger */
+    int64_t observed_ns;       /* monotonic; 0: never */
+    uint32_t tenures;          /* the table's hint at the last look */
+    bool in_use;               /* somebody owns it, or the ledger holds its tenure open */
+    bool unreadable;           /* said so already */
+    bool suspect;              /* a check failed in an earlier round ... */
+    uint64_t suspect_position; /* ... here */
+    /* what the board said when the database was found to be older: 0: it was not */
+    uint64_t restored_position;
+    uint64_t restored_sequence;
+};
+
+/* One arena that is open. */
+struct served {
+    struct served *next;
+    char path[ARENA_PATH_MAX];
+    struct arena_reader reader;
+    struct board board;
+    dev_t board_device;
+    ino_t board_inode;
+    struct doorbell doorbell;
+    struct ledger_arena *ledger;
+    struct lane_state *lanes;
+    uint64_t refused[TALLY_REFUSALS]; /* as last shown to the ledger */
+    bool orphaned;                    /* its name is gone or another's: drain it through the descriptor */
+    int64_t orphaned_ns;              /* monotonic */
+    int64_t scanned_ns;               /* monotonic: when every lane was looked at */
+    bool in_use;                      /* after a round: some lane is */
+};
+
+/* One name under which an arena is expected. */
+struct station {
+    struct station *next;
+    char path[ARENA_PATH_MAX];
+    uid_t uid;
+    bool create;
+    bool wanted;         /* false: the configuration does not name it any more */
+    int lock;            /* -1: not held */
+    struct served *here; /* NULL: none */
+    int64_t retry_ns;    /* monotonic: try again then; 0: when the file system says so */
+};
+
+struct batch {
+    unsigned char *bytes;
+    size_t used;
+    uint32_t records;
+};
+
+struct collector {
+    const struct agent_config *config;
+    struct ledger *ledger;
+    struct quarantine quarantine;
+    struct events events;
+    struct batch batch;
+    struct station *stations;
+    struct served *served;
+    int state_lock;
+    bool once;            /* take what is there and leave: no arena is made, nothing is waited for */
+    bool barrier_refused; /* no membarrier: a lost wake-up is possible, and costs the bound */
+    int64_t ticked_ns;    /* monotonic */
+    int64_t retained_ns;
+    uint64_t round;
+    /* of the round under way */
+    bool moved;   /* some record was taken, or something was committed */
+    bool pressed; /* some lane was more than half full */
+    bool waiting; /* some lane has to be read again soon */
+    struct arena_table table;
+};
+
+/* drain.c: one lane. 0, or the ledger's error. */
+int drain_lane(struct collector *collector, struct served *served, uint32_t lane);
+
+/* round.c: look at all arenas' lanes, commit, publish. thorough: also at lanes that are not in use. Returns 0, or the
+ * ledger's error, after which the transaction has been abandoned: the next round reads the lanes
+ * again from what is committed. */
+int round_run(struct collector *collector, bool thorough);
+/* Commit what is under way, then publish it. The batch's memory is free again. */
+int round_commit(struct collector *collector);
+
+/* serve.c: one arena: open it, give it a board and a doorbell, and let go of it. */
+struct attach_problem {
+    char text[COLLECTOR_ERROR_BYTES];
+};
+/* 0; -ENOENT: there is none, and none is to be made; another negative errno value with a sentence. */
+int serve_attach(struct collector *collector, struct station *station, struct attach_problem *problem);
+/* Its name is gone: drain it through the descriptor, and send its clients elsewhere. */
+void serve_orphan(struct collector *collector, struct station *station);
+/* Give it a board again, if somebody has deleted or replaced it. */
+int serve_check_board(struct collector *collector, struct served *served);
+/* Not within a transaction. retired: it is gone for good. */
+int serve_detach(struct collector *collector, struct served *served, bool retired);
+
+/* stations.c: the names under which arenas are expected. */
+/* Take the configuration's names over. Returns 0 or -1 with error[]. */
+int stations_configure(struct collector *collector, char error[COLLECTOR_ERROR_BYTES]);
+/* Attach what can be attached. starting: the first one must be, else -1 with error[]. */
+int stations_attach(struct collector *collector, bool starting, char error[COLLECTOR_ERROR_BYTES]);
+/* After a file-system event: what has gone, what has come. */
+void stations_check(struct collector *collector);
+/* After a round, outside of transactions: let go of what is drained for good. */
+void stations_retire(struct collector *collector);
+bool stations_relevant(void *collector, const char *name);
+int64_t stations_retry_ns(const struct collector *collector); /* monotonic; 0: none is due */
+void stations_release(struct collector *collector);
+
+int64_t clock_now(clockid_t clock);
+
+#endif
