@@ -143,8 +143,8 @@ $(filter-out %-static,$(HELPERS)) $(DEMOS): %: %.o $(BUILD)/libtally.so
 	$(with_shared)
 $(filter %-static,$(HELPERS)): %-static: %.o $(BUILD)/libtally.a
 	$(link) -lpthread
-$(BUILD)/tools/bench/bench: $(call object,$(BENCH_SOURCES)) $(BUILD)/libagent.a $(BUILD)/libtally.so
-	$(with_shared) $(BUILD)/libagent.a $(AGENT_LIBS)
+$(BUILD)/tools/bench/bench: $(call object,$(BENCH_SOURCES)) $(BUILD)/libtally.so
+	$(with_shared) $(AGENT_LIBS)
 
 .PHONY: tests
 tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(HELPERS) $(RUNNER) $(LAYOUT)

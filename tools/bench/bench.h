@@ -1,0 +1,70 @@
+/* bench.h: measured series, and the table made of them.
+ *
+ * A figure alone says more about the machine than about the program. So everything here is measured
+ * beside a named peer, in rounds that take turns (tally, peer, tally, peer, ...), and the
+ * ratio is formed round by round: what disturbs the machine for a while disturbs both.
+ */
+#ifndef TALLY_BENCH_H
+#define TALLY_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct series {
+    char name[96];
+    const char *unit; /* "ns", "us", "rows/s" */
+    double *value;    /* one a round */
+    size_t count;
+    size_t room;
+};
+
+void series_start(struct series *series, const char *unit, const char *name, ...)
+    __attribute__((format(printf, 3, 4)));
+void series_add(struct series *series, double value);
+void series_free(struct series *series);
+
+/* ---- output: a table as it is measured, or one JSON document at the end --------------- */
+
+struct output {
+    bool json;
+    bool first; /* of the JSON results */
+};
+extern struct output output;
+
+void output_begin(bool json);
+void output_end(void);
+void output_section(const char *title, const char *note);
+/* One line. peer: measured in the same rounds, or NULL: the line is a peer itself. aim: what was aimed
+ * for, or NULL; met: whether it was. */
+void output_series(struct series *series, const struct series *peer, const char *aim, bool met);
+/* A remark under the section, as a table's footnote and in the JSON. */
+void output_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+double series_median(const struct series *series);
+/* Of the ratios to the peer, round by round. */
+double series_ratio(const struct series *series, const struct series *peer);
+
+/* ---- the parts ------------------------------------------------------------------------ */
+
+struct plan {
+    const char *only;   /* a part's name, or NULL: all */
+    const char *arena;  /* TALLY_ARENA */
+    const char *folder; /* of the state and of the peers' files: on one file system */
+    const char *self;   /* path of this program, to start fresh processes of it */
+    int scale;          /* percent of the usual number of rounds */
+};
+int rounds_of(const struct plan *plan, int usual);
+
+void bench_bursts(const struct plan *plan);
+void bench_pairs(const struct plan *plan);
+void bench_paced(const struct plan *plan);
+void bench_shutdown(const struct plan *plan);
+void bench_end_to_end(const struct plan *plan);
+int shutdown_child(const char *timeout_ms); /* what a fresh process does */
+
+/* ---- shared ---------------------------------------------------------------------------- */
+
+int64_t now_ns(void);
+void give_up(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+#endif

@@ -1,0 +1,217 @@
+/* end_to_end.c: records a second made durable by the agent, beside bare SQLite inserting the
+ * same rows: same columns and indices, as many rows a transaction, the same settings. */
+#include "workload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <tally/abi.h>
+#include <unistd.h>
+
+#define PRODUCERS       4
+#define ROWS_A_PRODUCER 20000
+#define ROWS            (PRODUCERS * ROWS_A_PRODUCER)
+#define COLUMNS_MAX     128
+
+struct bare {
+    sqlite3 *database;
+    sqlite3_stmt *insert;
+    sqlite3_value *value[COLUMNS_MAX]; /* of a row that the agent wrote */
+    int columns;
+    int sequence_column; /* counts up, so that rows are not all one */
+    int time_column;
+};
+
+static void sql(sqlite3 *database, const char *statement)
+{
+    char *error = NULL;
+
+    if (sqlite3_exec(database, statement, NULL, NULL, &error) != SQLITE_OK)
+        give_up("SQLite: %s", error);
+}
+
+static sqlite3_stmt *prepare(sqlite3 *database, const char *statement)
+{
+    sqlite3_stmt *prepared;
+
+    if (sqlite3_prepare_v2(database, statement, -1, &prepared, NULL) != SQLITE_OK)
+        give_up("SQLite: %s", sqlite3_errmsg(database));
+    return prepared;
+}
+
+/* ---- through the agent --------------------------------------------------------------------- */
+
+static void produce(void)
+{
+    struct tally_usage usage = workload_usage();
+
+    for (int i = 0; i < ROWS_A_PRODUCER; i++) {
+        usage.input_tokens = i;
+        int result = tally_record(&usage);
+        if (result != 0)
+            give_up("tally_record: %s", strerror(-result));
+    }
+    if (tally_shutdown(60000) != TALLY_DURABLE)
+        give_up("the agent did not make the records durable within 60 s");
+    exit(0);
+}
+
+/* Seconds from the first record to the last one's being durable. */
+static double run_agent(void)
+{
+    int64_t start = now_ns();
+    int status;
+
+    for (int i = 0; i < PRODUCERS; i++) {
+        pid_t pid = fork();
+
+        if (pid < 0)
+            give_up("fork: %s", strerror(errno));
+        if (pid == 0)
+            produce();
+    }
+    for (int i = 0; i < PRODUCERS; i++)
+        if (wait(&status) < 0 || status != 0)
+            give_up("a producer failed");
+    return (double)(now_ns() - start) / 1e9;
+}
+
+/* The agent's transactions: its commits that made something durable. */
+static uint32_t commits(const struct plan *plan)
+{
+    struct tally_board board;
+    char path[512];
+    int file;
+
+    snprintf(path, sizeof(path), "%s%s.board", strchr(plan->arena + 1, '/') == NULL ? "/dev/shm" : "",
+             plan->arena);
+    file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0 || pread(file, &board, sizeof(board), 0) != (ssize_t)sizeof(board))
+        give_up("%s: %s", path, strerror(errno));
+    close(file);
+    return board.commit_counter;
+}
+
+/* ---- bare SQLite ----------------------------------------------------------------------------- */
+
+static void bare_open(struct bare *bare, const struct plan *plan)
+{
+    char path[512];
+    char *statement;
+    sqlite3_stmt *rows;
+    sqlite3_stmt *schema;
+
+    memset(bare, 0, sizeof(*bare));
+    snprintf(path, sizeof(path), "%s/bare.db", plan->folder);
+    if (sqlite3_open(path, &bare->database) != SQLITE_OK)
+        give_up("%s: %s", path, sqlite3_errmsg(bare->database));
+    sql(bare->database,
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384;"
+        "PRAGMA journal_size_limit=67108864; PRAGMA wal_autocheckpoint=4096;");
+    statement = sqlite3_mprintf("ATTACH 'file:%q/state/usage.db?mode=ro' AS agent", plan->folder);
+    sql(bare->database, statement);
+    sqlite3_free(statement);
+
+    schema = prepare(bare->database,
+                     "SELECT sql FROM agent.sqlite_master WHERE tbl_name = 'usage' AND sql IS NOT NULL");
+    while (sqlite3_step(schema) == SQLITE_ROW)
+        sql(bare->database, (const char *)sqlite3_column_text(schema, 0));
+    sqlite3_finalize(schema);
+
+    rows = prepare(bare->database, "SELECT * FROM agent.usage ORDER BY id DESC LIMIT 1");
+    if (sqlite3_step(rows) != SQLITE_ROW)
+        give_up("the agent's database has no row to copy");
+    bare->columns = sqlite3_column_count(rows);
+    if (bare->columns > COLUMNS_MAX || strcmp(sqlite3_column_name(rows, 0), "id") != 0)
+        give_up("the table of rows is not as expected");
+    for (int i = 1; i < bare->columns; i++) {
+        bare->value[i] = sqlite3_value_dup(sqlite3_column_value(rows, i));
+        if (strcmp(sqlite3_column_name(rows, i), "sequence") == 0)
+            bare->sequence_column = i;
+        if (strcmp(sqlite3_column_name(rows, i), "time_unix_ns") == 0)
+            bare->time_column = i;
+    }
+    sqlite3_finalize(rows);
+    sql(bare->database, "DETACH agent");
+}
+
+static void bare_prepare(struct bare *bare)
+{
+    sqlite3_str *text = sqlite3_str_new(NULL);
+    char *statement;
+
+    sqlite3_str_appendf(text, "INSERT INTO usage VALUES (NULL");
+    for (int i = 1; i < bare->columns; i++)
+        sqlite3_str_appendf(text, ",?%d", i);
+    sqlite3_str_appendf(text, ")");
+    statement = sqlite3_str_finish(text);
+    bare->insert = prepare(bare->database, statement);
+    sqlite3_free(statement);
+}
+
+static double run_bare(struct bare *bare, int batch)
+{
+    int64_t base = sqlite3_value_int64(bare->value[bare->time_column]);
+    int64_t start = now_ns();
+
+    for (int row = 0; row < ROWS; row++) {
+        if (row % batch == 0)
+            sql(bare->database, row == 0 ? "BEGIN IMMEDIATE" : "COMMIT; BEGIN IMMEDIATE");
+        for (int i = 1; i < bare->columns; i++)
+            sqlite3_bind_value(bare->insert, i, bare->value[i]);
+        sqlite3_bind_int64(bare->insert, bare->sequence_column, row + 1);
+        sqlite3_bind_int64(bare->insert, bare->time_column, base + row);
+        if (sqlite3_step(bare->insert) != SQLITE_DONE)
+            give_up("SQLite: %s", sqlite3_errmsg(bare->database));
+        sqlite3_reset(bare->insert);
+    }
+    sql(bare->database, "COMMIT");
+    return (double)(now_ns() - start) / 1e9;
+}
+
+static void bare_close(struct bare *bare)
+{
+    for (int i = 1; i < bare->columns; i++)
+        sqlite3_value_free(bare->value[i]);
+    sqlite3_finalize(bare->insert);
+    sqlite3_close(bare->database);
+}
+
+void bench_end_to_end(const struct plan *plan)
+{
+    struct series agent;
+    struct series sqlite;
+    struct bare bare;
+    int rounds = rounds_of(plan, 7);
+    int batch = 0;
+
+    output_section("End to end: records made durable", "4 processes record 20,000 calls each as fast as they "
+                                                       "can; until all are committed with synchronous=FULL.");
+    run_agent(); /* gives the table a row to copy, and both databases something to be warm with */
+    bare_open(&bare, plan);
+    bare_prepare(&bare);
+    series_start(&agent, "rows/s", "through tallyd");
+    series_start(&sqlite, "rows/s", "bare SQLite, same rows and batch");
+    for (int round = 0; round < rounds; round++) {
+        uint32_t before = commits(plan);
+
+        series_add(&agent, ROWS / run_agent());
+        uint32_t made = commits(plan) - before;
+        batch = ROWS / (int)(made > 0 ? made : 1);
+        series_add(&sqlite, ROWS / run_bare(&bare, batch > 0 ? batch : 1));
+    }
+    output_series(&agent, &sqlite, "aim: 0.8 of bare SQLite", series_ratio(&agent, &sqlite) >= 0.8);
+    output_series(&sqlite, NULL, NULL, false);
+    output_note(
+        "In the last round the agent made about %d rows durable with each commit. Its figure includes lanes, "
+        "checks, rollups and clients; bare SQLite has the usage table alone.",
+        batch);
+    bare_close(&bare);
+    series_free(&agent);
+    series_free(&sqlite);
+}
