@@ -1,0 +1,193 @@
+/* doctor_store.c: the state folder, the database, and what has been lost. */
+#include "db.h"
+#include "doctor.h"
+#include "when.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define ROOM_MIN       (256ull << 20)
+#define LOG_MAX        (512ll << 20)
+#define SCHEMA_VERSION 1
+
+static void check_room(struct doctor *doctor, const struct db *db)
+{
+    struct statvfs system;
+    char room[NUMBER_BYTES];
+
+    if (statvfs(db->directory, &system) != 0) {
+        doctor_find(doctor, FINDING_FAIL, "state", "Make the folder, or name another (TALLY_STATE_DIR).",
+                    "%s: %s", db->directory, strerror(errno));
+        return;
+    }
+    uint64_t bytes = (uint64_t)system.f_bavail * system.f_frsize;
+    bool tight = bytes < ROOM_MIN;
+    doctor_find(
+        doctor, tight ? FINDING_WARN : FINDING_OK, "state",
+        tight ? "Make room: when the disk is full, records wait in shared memory until that is full too."
+              : NULL,
+        "%s: %s free", db->directory, bytes_text(bytes, room));
+}
+
+static void check_size(struct doctor *doctor, const struct db *db)
+{
+    struct stat file;
+    struct stat log;
+    char *path = must_print("%s-wal", db->path);
+    char size[NUMBER_BYTES];
+    char log_size[NUMBER_BYTES];
+
+    if (stat(path, &log) != 0)
+        log.st_size = 0;
+    free(path);
+    if (stat(db->path, &file) != 0)
+        return;
+    bool exposed = (file.st_mode & 0007) != 0;
+    const char *remedy = NULL;
+    if (exposed)
+        remedy = "It says who used what: chmod 0640.";
+    else if (log.st_size > LOG_MAX)
+        remedy = "A reader that never ends holds the log: look who has the file open (fuser).";
+    doctor_find(doctor, remedy != NULL ? FINDING_WARN : FINDING_OK, "database", remedy,
+                "%s: mode %04o, %s, log %s", db->path, (unsigned)(file.st_mode & 07777),
+                bytes_text((uint64_t)file.st_size, size), bytes_text((uint64_t)log.st_size, log_size));
+}
+
+static void check_schema(struct doctor *doctor, struct db *db)
+{
+    int64_t version = 0;
+
+    if (db_number(db, "PRAGMA user_version", 0, &version) != EXIT_SUCCESS)
+        return;
+    if (version == SCHEMA_VERSION)
+        doctor_find(doctor, FINDING_OK, "schema", NULL, "version %d", SCHEMA_VERSION);
+    else
+        doctor_find(doctor, FINDING_FAIL, "schema",
+                    version > SCHEMA_VERSION ? "It was written by a newer tally: use its command."
+                                             : "Start tallyd: it brings the database up to date.",
+                    "version %" PRId64 ", and this command knows %d", version, SCHEMA_VERSION);
+}
+
+static void check_integrity(struct doctor *doctor, struct db *db)
+{
+    sqlite3_stmt *check = db_prepare(db, "PRAGMA integrity_check(1)");
+    const char *text = NULL;
+
+    if (check != NULL && sqlite3_step(check) == SQLITE_ROW)
+        text = db_text(check, 0, NULL);
+    bool good = text != NULL && strcmp(text, "ok") == 0;
+    doctor_find(doctor, good ? FINDING_OK : FINDING_FAIL, "integrity",
+                good ? NULL : "Keep a copy, stop tallyd, and bring back a backup.", "%s",
+                text != NULL ? text : sqlite3_errmsg(db->handle));
+    sqlite3_finalize(check);
+}
+
+static void check_future(struct doctor *doctor, struct db *db)
+{
+    int64_t newest = 0;
+    char text[WHEN_BYTES];
+
+    if (db_number(db, "SELECT time_unix_ns FROM usage ORDER BY id DESC LIMIT 1", 0, &newest) != EXIT_SUCCESS)
+        return;
+    if (newest > when_now() + WHEN_HOUR_NS)
+        doctor_find(doctor, FINDING_WARN, "clock",
+                    "Has the clock been set back? Times of calls are then off.",
+                    "the newest call in the database is of %s UTC", when_shown(newest, text));
+}
+
+/* ---- losses ---------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *cause;
+    const char *remedy;
+} causes[] = {
+    {"lane_full", "Refused with an error, because no agent emptied the lane in time: keep one running."},
+    {"no_lane", "Refused with an error: make room in /dev/shm, or a larger arena (TALLY_LANES)."},
+    {"reentered", "Refused with an error: do not record in signal handlers that interrupt recording."},
+    {"quarantined", "Bytes that were no records; they are kept in the quarantine folder. Look for a stray "
+                    "write in the client."},
+    {"database_restored", "Between the backup that was brought back and that day: back up more often."},
+    {"host_restart",
+     "Stood in shared memory when the host stopped: run an agent, so that little waits there."},
+};
+
+static const char *cause_remedy(const char *cause)
+{
+    for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++) {
+        if (strcmp(causes[i].cause, cause) == 0)
+            return causes[i].remedy;
+    }
+    return "'tally audit' says where.";
+}
+
+static void check_losses(struct doctor *doctor, struct db *db)
+{
+    sqlite3_stmt *statement = db_prepare(db, "SELECT cause, sum128(records), sum(records IS NULL),"
+                                             " max(last_unix_ns) FROM losses GROUP BY cause ORDER BY cause");
+    int row = 0;
+    bool any = false;
+
+    while (statement != NULL && (row = db_step(db, statement)) == 1) {
+        const char *cause = db_text(statement, 0, NULL);
+        char count[NUMBER_BYTES];
+        char when[WHEN_BYTES];
+        bool unknown = sqlite3_column_int64(statement, 2) != 0;
+        any = true;
+        number_text(db_wide(statement, 1), count);
+        doctor_find(doctor, FINDING_WARN, "lost", cause_remedy(cause), "%s%s records to %s, last at %s UTC",
+                    count, unknown ? " and an unknown number of" : "", cause,
+                    when_shown(sqlite3_column_int64(statement, 3), when));
+    }
+    sqlite3_finalize(statement);
+    if (!any && row == 0)
+        doctor_find(doctor, FINDING_OK, "lost", NULL, "nothing, ever");
+}
+
+static void check_quarantine(struct doctor *doctor, const struct db *db)
+{
+    char *path = must_print("%s/quarantine", db->directory);
+    DIR *folder = opendir(path);
+    size_t files = 0;
+
+    if (folder != NULL) {
+        for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
+            files += entry->d_name[0] != '.';
+        closedir(folder);
+    }
+    if (files != 0)
+        doctor_find(doctor, FINDING_WARN, "quarantine",
+                    "Keep them until it is clear who damaged a lane; then they may be deleted.",
+                    "%zu file%s in %s", files, files == 1 ? "" : "s", path);
+    free(path);
+}
+
+void doctor_store(struct doctor *doctor)
+{
+    struct db db;
+    bool missing;
+
+    if (db_open_if_there(&db, doctor->common.state_directory, &missing) != EXIT_SUCCESS) {
+        doctor_find(doctor, FINDING_FAIL, "database", NULL, "it cannot be opened, as was said");
+        return;
+    }
+    check_room(doctor, &db);
+    if (missing) {
+        doctor_find(doctor, FINDING_WARN, "database", "Start tallyd, or name its folder with --state-dir.",
+                    "there is none at %s", db.path);
+    } else {
+        check_size(doctor, &db);
+        check_schema(doctor, &db);
+        if (doctor->thorough)
+            check_integrity(doctor, &db);
+        check_future(doctor, &db);
+        check_losses(doctor, &db);
+        check_quarantine(doctor, &db);
+    }
+    db_close(&db);
+}

@@ -1,0 +1,213 @@
+#include "report_query.h"
+#include "command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Raw rows know "unknown" as NULL, rollups as ''; both come out as ''. */
+#define RAW_TEXT(column) "coalesce(" column ", '')"
+#define HOUR_FORMAT      "'%Y-%m-%dT%H:00:00Z'"
+#define ROLLUP_TIME(f)   "strftime(" f ", h.hour_unix_s, 'unixepoch')"
+#define RAW_TIME(f)      "strftime(" f ", u.start_time_unix_ns / 1000000000, 'unixepoch')"
+
+static const struct dimension dimensions[] = {
+    {"provider", "h.provider", RAW_TEXT("u.provider"), false},
+    {"request_model", "h.request_model", RAW_TEXT("u.request_model"), false},
+    {"service", "h.service", RAW_TEXT("c.service"), false},
+    {"team", "h.team", RAW_TEXT("u.team"), false},
+    {"project", "h.project", RAW_TEXT("u.project"), false},
+    {"key_fingerprint", "h.key_fingerprint", RAW_TEXT("u.key_fingerprint"), false},
+    {"status", "h.status", "u.status", false},
+    {"hour", ROLLUP_TIME(HOUR_FORMAT), RAW_TIME(HOUR_FORMAT), true},
+    {"day", ROLLUP_TIME("'%Y-%m-%d'"), RAW_TIME("'%Y-%m-%d'"), true},
+    {"month", ROLLUP_TIME("'%Y-%m'"), RAW_TIME("'%Y-%m'"), true},
+    {"operation", NULL, RAW_TEXT("u.operation"), false},
+    {"response_model", NULL, RAW_TEXT("u.response_model"), false},
+    {"service_tier", NULL, RAW_TEXT("u.service_tier"), false},
+    {"server_address", NULL, RAW_TEXT("u.server_address"), false},
+    {"error_type", NULL, RAW_TEXT("u.error_type"), false},
+    {"http_status", NULL, RAW_TEXT("u.http_status"), false},
+    {"user", NULL, RAW_TEXT("u.user"), false},
+    {"session", NULL, RAW_TEXT("u.session"), false},
+    {"trace_id", NULL, RAW_TEXT("u.trace_id"), false},
+    {"tags", NULL, RAW_TEXT("u.tags"), false},
+    {"streamed", NULL, "CASE WHEN u.flags & 1 THEN 'yes' ELSE 'no' END", false},
+    {"batch", NULL, "CASE WHEN u.flags & 4 THEN 'yes' ELSE 'no' END", false},
+    {"client_tags", NULL, RAW_TEXT("c.tags"), false},
+    {"host", NULL, RAW_TEXT("c.host"), false},
+    {"pid", NULL, RAW_TEXT("c.pid"), false},
+    {"uid", NULL, RAW_TEXT("c.uid"), false},
+    {"executable", NULL, RAW_TEXT("c.executable"), false},
+};
+#define DIMENSION_COUNT (sizeof(dimensions) / sizeof(dimensions[0]))
+
+static const struct {
+    const char *rollup;
+    const char *raw;
+} figures[FIGURE_COUNT] = {
+    [FIGURE_calls] = {"sum128(h.calls)", "count(*)"},
+    [FIGURE_errors] = {"sum128(h.calls * (h.status = 'error'))", "sum(u.status = 'error')"},
+    [FIGURE_cancelled] = {"sum128(h.calls * (h.status = 'cancelled'))", "sum(u.status = 'cancelled')"},
+    [FIGURE_aborted] = {"sum128(h.calls * (h.status = 'aborted'))", "sum(u.status = 'aborted')"},
+    [FIGURE_estimated] = {"sum128(h.estimated)", "sum((u.flags & 2) != 0)"},
+#define SUMMED(column) [FIGURE_##column] = {"sum128(h." #column ")", "sum128(u." #column ")"}
+    SUMMED(input_tokens),
+    SUMMED(output_tokens),
+    SUMMED(cache_read_tokens),
+    SUMMED(cache_write_5m_tokens),
+    SUMMED(cache_write_1h_tokens),
+    SUMMED(reasoning_tokens),
+    SUMMED(input_audio_tokens),
+    SUMMED(output_audio_tokens),
+    SUMMED(input_image_tokens),
+    SUMMED(output_image_tokens),
+    [FIGURE_input_tokens_unknown] = {"sum128(h.input_tokens_unknown)", "sum(u.input_tokens IS NULL)"},
+    [FIGURE_output_tokens_unknown] = {"sum128(h.output_tokens_unknown)", "sum(u.output_tokens IS NULL)"},
+    SUMMED(duration_ns),
+    [FIGURE_duration_unknown] = {"sum128(h.duration_unknown)", "sum(u.duration_ns IS NULL)"},
+    SUMMED(provider_cost_picodollars),
+    [FIGURE_provider_cost_calls] = {"sum128(h.provider_cost_calls)",
+                                    "sum(u.provider_cost_picodollars IS NOT NULL)"},
+    SUMMED(cost_picodollars),
+    [FIGURE_cost_unknown] = {"sum128(h.cost_unknown)", "sum(u.cost_picodollars IS NULL)"},
+#undef SUMMED
+};
+
+const struct dimension *dimension_find(const char *name, size_t length)
+{
+    for (size_t i = 0; i < DIMENSION_COUNT; i++) {
+        if (strlen(dimensions[i].name) == length && memcmp(dimensions[i].name, name, length) == 0)
+            return &dimensions[i];
+    }
+    return NULL;
+}
+
+char *dimension_names(void)
+{
+    char *names = must_copy(dimensions[0].name);
+
+    for (size_t i = 1; i < DIMENSION_COUNT; i++) {
+        char *longer = must_print("%s, %s", names, dimensions[i].name);
+        free(names);
+        names = longer;
+    }
+    return names;
+}
+
+static int no_such_dimension(const char *option, const char *name, size_t length)
+{
+    char *names = dimension_names();
+    int status = misuse("%s does not know '%.*s': there are %s", option, (int)length, name, names);
+
+    free(names);
+    return status;
+}
+
+int report_query_by(struct report_query *query, const char *list)
+{
+    query->by_count = 0;
+    if (strcmp(list, "none") == 0)
+        return EXIT_SUCCESS;
+    for (const char *at = list;; at++) {
+        size_t length = strcspn(at, ",");
+        const struct dimension *dimension = dimension_find(at, length);
+        if (dimension == NULL)
+            return no_such_dimension("--by", at, length);
+        for (size_t i = 0; i < query->by_count; i++) {
+            if (query->by[i] == dimension)
+                return misuse("--by names '%s' twice: once is enough", dimension->name);
+        }
+        if (query->by_count == DIMENSIONS_MAX)
+            return misuse("--by takes at most %d names: leave some out", DIMENSIONS_MAX);
+        query->by[query->by_count++] = dimension;
+        at += length;
+        if (*at == '\0')
+            return EXIT_SUCCESS;
+    }
+}
+
+int report_query_where(struct report_query *query, const char *condition)
+{
+    size_t length = strcspn(condition, "=");
+    const struct dimension *dimension = dimension_find(condition, length);
+
+    if (condition[length] == '\0')
+        return misuse("--where wants a name and a value, such as provider=openai, not '%s'", condition);
+    if (dimension == NULL)
+        return no_such_dimension("--where", condition, length);
+    if (query->where_count == DIMENSIONS_MAX)
+        return misuse("--where may be given %d times: leave some out", DIMENSIONS_MAX);
+    query->where[query->where_count++] =
+        (struct condition){.dimension = dimension, .value = condition + length + 1};
+    return EXIT_SUCCESS;
+}
+
+const struct dimension *report_query_lacking(const struct report_query *query)
+{
+    for (size_t i = 0; i < query->by_count; i++) {
+        if (query->by[i]->rollup == NULL)
+            return query->by[i];
+    }
+    for (size_t i = 0; i < query->where_count; i++) {
+        if (query->where[i].dimension->rollup == NULL)
+            return query->where[i].dimension;
+    }
+    return NULL;
+}
+
+static void print_source(FILE *out, const struct report_query *query, bool raw)
+{
+    fputs(raw ? " FROM usage u LEFT JOIN clients c ON c.id = u.client_id"
+                " WHERE u.start_time_unix_ns >= ?1 AND u.start_time_unix_ns < ?2"
+              : " FROM usage_hourly h WHERE h.hour_unix_s >= ?1 AND h.hour_unix_s < ?2",
+          out);
+    /* http_status and the like are numbers, what is asked for is text. */
+    for (size_t i = 0; i < query->where_count; i++) {
+        const struct dimension *dimension = query->where[i].dimension;
+        fprintf(out, " AND CAST(%s AS TEXT) = ?%zu", raw ? dimension->raw : dimension->rollup, i + 3);
+    }
+}
+
+char *report_query_sql(const struct report_query *query, bool raw)
+{
+    char *sql = NULL;
+    size_t length;
+    FILE *out = open_memstream(&sql, &length);
+
+    if (out == NULL)
+        out_of_memory();
+    fputs("SELECT ", out);
+    for (size_t i = 0; i < query->by_count; i++)
+        fprintf(out, "%s, ", raw ? query->by[i]->raw : query->by[i]->rollup);
+    for (size_t i = 0; i < FIGURE_COUNT; i++)
+        fprintf(out, "%s%s", i != 0 ? ", " : "", raw ? figures[i].raw : figures[i].rollup);
+    print_source(out, query, raw);
+    for (size_t i = 0; i < query->by_count; i++)
+        fprintf(out, "%s%zu", i != 0 ? ", " : " GROUP BY ", i + 1);
+    /* Busiest first, but time in its order. */
+    if (query->by_count != 0) {
+        bool by_time = query->by[0]->time;
+        fprintf(out, " ORDER BY %s", by_time ? "1" : raw ? "count(*) DESC, 1" : "sum(h.calls) DESC, 1");
+        for (size_t i = 1; i < query->by_count; i++)
+            fprintf(out, ", %zu", i + 1);
+    }
+    if (fclose(out) != 0)
+        out_of_memory();
+    return sql;
+}
+
+char *report_query_count_sql(const struct report_query *query, bool raw)
+{
+    char *sql = NULL;
+    size_t length;
+    FILE *out = open_memstream(&sql, &length);
+
+    if (out == NULL)
+        out_of_memory();
+    fputs(raw ? "SELECT count(*), min(u.start_time_unix_ns)" : "SELECT sum(h.calls), min(h.hour_unix_s)",
+          out);
+    print_source(out, query, raw);
+    if (fclose(out) != 0)
+        out_of_memory();
+    return sql;
+}
