@@ -1,0 +1,32 @@
+/* test.h: what a lifecycle test includes: cmocka in the order that it wants, and the support library. */
+#ifndef TESTS_SUPPORT_TEST_H
+#define TESTS_SUPPORT_TEST_H
+
+// clang-format off
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+#include <setjmp.h>
+#include <cmocka.h>
+// clang-format on
+
+#include "support/agent.h"
+#include "support/arena_copy.h"
+#include "support/books.h"
+#include "support/room.h"
+#include "support/skip.h"
+#include "support/wait.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A test with a room of its own. */
+#define room_test(function) cmocka_unit_test_setup_teardown(function, room_setup, room_teardown)
+
+#endif
