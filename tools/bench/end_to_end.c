@@ -110,9 +110,8 @@ static void bare_open(struct bare *bare, const struct plan *plan)
     snprintf(path, sizeof(path), "%s/bare.db", plan->folder);
     if (sqlite3_open(path, &bare->database) != SQLITE_OK)
         give_up("%s: %s", path, sqlite3_errmsg(bare->database));
-    sql(bare->database,
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384;"
-        "PRAGMA journal_size_limit=67108864; PRAGMA wal_autocheckpoint=4096;");
+    sql(bare->database, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384;"
+                        "PRAGMA journal_size_limit=67108864; PRAGMA wal_autocheckpoint=4096;");
     statement = sqlite3_mprintf("ATTACH 'file:%q/state/usage.db?mode=ro' AS agent", plan->folder);
     sql(bare->database, statement);
     sqlite3_free(statement);
