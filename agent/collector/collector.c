@@ -246,14 +246,15 @@ static int loop(struct collector *collector, struct agent_config *config, int ar
     return 0;
 }
 
-/* Take what is there, until there is nothing more: at the end, and for --once. */
+/* Take what is there, until there is nothing more: at the end, and for --once. Three rounds at least, so that
+ * the ledger believes what has ended: see ledger_tick(). */
 static int drain_all(struct collector *collector)
 {
     int result = 0;
+    collector->settling = true;
     for (int pass = 0; pass < LAST_PASSES; pass++) {
-        collector->ticked_ns = 0; /* what has ended by now is seen to be */
         result = round_run(collector, true);
-        if (result || (!collector->moved && !collector->waiting))
+        if (result || (pass >= 3 && !collector->moved && !collector->waiting))
             break;
     }
     return result;

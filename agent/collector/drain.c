@@ -236,7 +236,23 @@ static const char *unreadable(const struct drain *drain)
     return NULL;
 }
 
-/* Show the ledger what stands in the header, if it has changed or a second has passed. */
+static bool owned(uint32_t owner)
+{
+    return (owner & FUTEX_TID_MASK) && !(owner & FUTEX_OWNER_DIED);
+}
+
+/* Whether the ledger has seen all this already, less than a second ago. A tenure that seems to have ended
+ * it has to be shown twice, from looks of different age, before it believes it: that goes on in each round. */
+static bool shown(const struct drain *drain, int64_t now)
+{
+    const struct lane_head *old = &drain->state->observed;
+    const struct lane_head *head = &drain->head;
+    bool ending = drain->lane->tenure_open && !owned(head->owner);
+    return drain->state->observed_ns && now - drain->state->observed_ns < SECOND_NS &&
+           !drain->collector->settling && !ending && old->owner == head->owner && old->tail == head->tail &&
+           old->final_sequence == head->final_sequence && old->refused_full == head->refused_full;
+}
+
 static int observe(struct drain *drain, bool drained)
 {
     struct lane_state *state = drain->state;
@@ -247,11 +263,7 @@ static int observe(struct drain *drain, bool drained)
                                     .tenure = state->tenures,
                                     .identity = drain->head.identity,
                                     .drained = drained};
-    bool same = state->observed_ns && now - state->observed_ns < SECOND_NS &&
-                state->observed.owner == drain->head.owner && state->observed.tail == drain->head.tail &&
-                state->observed.final_sequence == drain->head.final_sequence &&
-                state->observed.refused_full == drain->head.refused_full;
-    if (same)
+    if (shown(drain, now))
         return 0;
     int result = ledger_observe(drain->collector->ledger, drain->served->ledger, drain->number, &view);
     if (result)
@@ -304,8 +316,6 @@ int drain_lane(struct collector *collector, struct served *served, uint32_t lane
         result = drain_records(&drain);
     if (result == 0)
         result = observe(&drain, !why && drain.lane->position == drain.head.tail);
-    uint32_t owner = drain.head.owner;
-    bool owned = (owner & FUTEX_TID_MASK) && !(owner & FUTEX_OWNER_DIED);
-    drain.state->in_use = owned || drain.lane->tenure_open || drain.state->suspect;
+    drain.state->in_use = owned(drain.head.owner) || drain.lane->tenure_open || drain.state->suspect;
     return result;
 }

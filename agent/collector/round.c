@@ -55,7 +55,7 @@ static bool due(const struct served *served, uint32_t lane, const struct tally_l
     const struct lane_state *state = &served->lanes[lane];
     const struct ledger_lane *known = &served->ledger->lanes[lane];
     return full || state->in_use || entry->tenures != state->tenures ||
-           (thorough && (entry->tenures || known->private_));
+           (thorough && (entry->tenures || known->position));
 }
 
 static int round_arena(struct collector *collector, struct served *served, bool thorough)
@@ -97,18 +97,17 @@ static int round_arena(struct collector *collector, struct served *served, bool 
 
 static int round_all(struct collector *collector, bool thorough)
 {
-    int64_t now = clock_now(CLOCK_MONOTONIC);
-
     for (struct served *served = collector->served; served; served = served->next) {
         int result = round_arena(collector, served, thorough);
         if (result)
             return result;
     }
-    if (!collector->ticked_ns || now - collector->ticked_ns >= SECOND_NS) {
+    /* Only here, for between two ticks every lane must have been drained: a session is ended by the second
+     * tick that finds its process gone. */
+    if (thorough) {
         int result = ledger_tick(collector->ledger, clock_now(CLOCK_REALTIME));
         if (result)
             return result;
-        collector->ticked_ns = now;
     }
     return round_commit(collector);
 }

@@ -82,8 +82,8 @@ struct collector {
     int state_lock;
     bool once;            /* take what is there and leave: no arena is made, nothing is waited for */
     bool barrier_refused; /* no membarrier: a lost wake-up is possible, and costs the bound */
-    int64_t ticked_ns;    /* monotonic */
-    int64_t retained_ns;
+    bool settling;        /* the end: show the ledger everything in every round */
+    int64_t retained_ns;  /* monotonic: when to look for old rows again */
     uint64_t round;
     /* of the round under way */
     bool moved;   /* some record was taken, or something was committed */
