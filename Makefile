@@ -126,14 +126,18 @@ $(BUILD)/libagent.a: $(AGENT_OBJECTS)
 link = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^)
 $(BUILD)/tallyd: $(BUILD)/agent/main.o $(BUILD)/libagent.a $(BUILD)/libtally.a
 	$(link) $(AGENT_LIBS)
-$(BUILD)/tally: $(TOOL_OBJECTS) $(BUILD)/libagent.a $(BUILD)/libtally.a
+# All of the command but its main(): for unit tests.
+$(BUILD)/libtools.a: $(filter-out $(BUILD)/tools/tally/main.o,$(TOOL_OBJECTS))
+	rm -f $@
+	$(AR) rcs $@ $^
+$(BUILD)/tally: $(BUILD)/tools/tally/main.o $(BUILD)/libtools.a $(BUILD)/libagent.a $(BUILD)/libtally.a
 	$(link) $(AGENT_LIBS) $(TOOL_LIBS)
 $(LAYOUT) $(RUNNER): %: %.o
 	$(link)
 
 # ---- tests, demo, bench ----------------------------------------------------------
-$(UNIT_TESTS): %: %.o $(BUILD)/libagent.a $(BUILD)/libtally.a
-	$(link) $(TEST_LIBS) $(AGENT_LIBS)
+$(UNIT_TESTS): %: %.o $(BUILD)/libtools.a $(BUILD)/libagent.a $(BUILD)/libtally.a
+	$(link) $(TEST_LIBS) $(AGENT_LIBS) $(TOOL_LIBS)
 $(filter $(BUILD)/tests/crash/%,$(PROCESS_TESTS)): $(CRASH_OBJECTS)
 $(PROCESS_TESTS): %: %.o $(SUPPORT_OBJECTS) $(BUILD)/libagent.a $(BUILD)/libtally.a
 	$(link) $(TEST_LIBS) $(AGENT_LIBS)

@@ -6,6 +6,7 @@
 #include "when.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static const char help[] =
     "Usage: tally clients [--all] [--since TIME] [--format table|json|csv] [--state-dir DIR]\n"
@@ -102,6 +103,12 @@ static bool gone(sqlite3_stmt *row, uint64_t own_namespace)
         .pid_namespace = (uint64_t)sqlite3_column_int64(row, FIELD_NAMESPACE),
     };
 
+    char host[256] = "";
+    const char *its_host = db_text(row, COLUMN_HOST, NULL);
+
+    /* The first pid namespace has the same number on every machine. */
+    if (gethostname(host, sizeof(host) - 1) != 0 || its_host == NULL || strcmp(host, its_host) != 0)
+        return false;
     return db_is_null(row, COLUMN_ENDED) && identity.pid != 0 && identity_gone(&identity, own_namespace);
 }
 

@@ -27,7 +27,8 @@ struct cell {
 struct table {
     struct table_column *columns;
     size_t column_count;
-    size_t *least; /* widths as printed before */
+    size_t *least;  /* widths as printed before */
+    bool *left_out; /* in what was printed last */
     bool continued;
     struct cell *cells; /* row by row */
     size_t row_count;
@@ -42,6 +43,7 @@ struct table *table_new(const struct table_column *columns, size_t count)
     memcpy(table->columns, columns, count * sizeof(*columns));
     table->column_count = count;
     table->least = must_allocate(count * sizeof(size_t));
+    table->left_out = must_allocate(count * sizeof(bool));
     return table;
 }
 
@@ -61,6 +63,7 @@ void table_free(struct table *table)
     free_rows(table);
     free(table->cells);
     free(table->least);
+    free(table->left_out);
     free(table->columns);
     free(table);
 }
@@ -235,7 +238,7 @@ static size_t layout_least(const struct table *table, const struct layout *layou
     return sum;
 }
 
-static size_t leave_out(const struct table *table, struct layout *layout, size_t width)
+static size_t leave_out(struct table *table, struct layout *layout, size_t width)
 {
     size_t left_out = 0;
 
@@ -249,6 +252,7 @@ static size_t leave_out(const struct table *table, struct layout *layout, size_t
         if (worst == table->column_count)
             break;
         layout->width[worst] = 0;
+        table->left_out[worst] = true;
         left_out++;
     }
     return left_out;
@@ -312,16 +316,20 @@ static void add_line(const struct table *table, struct layout *layout, struct li
                      size_t row)
 {
     struct libscols_line *line = scols_table_new_line(lines, NULL);
+    size_t last = table->column_count;
     size_t at = 0;
 
+    while (last > 0 && layout->width[last - 1] == 0)
+        last--;
     for (size_t c = 0; c < table->column_count; c++) {
         char **shown = &layout->shown[row * table->column_count + c];
         if (layout->width[c] == 0)
             continue;
         if ((table->columns[c].flags & TABLE_SHRINK) != 0)
             *shown = shortened(*shown, layout->width[c]);
-        if (row == 0)
-            *shown = padded(*shown, layout->width[c], (table->columns[c].flags & TABLE_RIGHT) != 0);
+        bool right = (table->columns[c].flags & TABLE_RIGHT) != 0;
+        if (row == 0 && (right || c + 1 < last))
+            *shown = padded(*shown, layout->width[c], right);
         if (line == NULL || scols_line_set_data(line, at++, *shown) != 0)
             out_of_memory();
     }
@@ -336,8 +344,9 @@ size_t table_print(struct table *table, FILE *out, size_t width)
     if (lines == NULL)
         out_of_memory();
     scols_table_set_stream(lines, out);
+    scols_table_enable_noencoding(lines, 1); /* text_shown() has done it */
     scols_table_enable_noheadings(lines, table->continued);
-    /* The widths are settled here; the library is only to set columns side by side. */
+    /* The widths are settled here; the library sets columns side by side. */
     scols_table_set_termforce(lines, SCOLS_TERMFORCE_NEVER);
     for (size_t c = 0; c < table->column_count; c++) {
         if (layout.width[c] != 0)
@@ -369,10 +378,18 @@ static size_t terminal_width(void)
 void table_print_here(struct table *table)
 {
     size_t left_out = table_print(table, stdout, terminal_width());
+    const char *comma = "";
 
-    if (left_out != 0 && !table->continued)
-        printf("(%zu column%s left out for want of width; --format json or a pipe shows all)\n", left_out,
-               left_out == 1 ? "" : "s");
+    if (left_out == 0 || table->continued)
+        return;
+    fputs("(left out for want of width: ", stdout);
+    for (size_t c = 0; c < table->column_count; c++) {
+        if (table->left_out[c]) {
+            printf("%s%s", comma, table->columns[c].name);
+            comma = ", ";
+        }
+    }
+    puts(")");
 }
 
 /* ---- for programs ---------------------------------------------------------------------------- */
