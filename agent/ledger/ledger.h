@@ -52,7 +52,11 @@ const char *ledger_error(const struct ledger *ledger);
  * Not within a transaction. The arena lives until ledger_detach(). */
 int ledger_attach(struct ledger *ledger, const struct tally_arena_header *header, const char *path,
                   struct ledger_arena **out);
-/* Forget it in memory. retired: it is gone for good, say so in its row (one small transaction). */
+/* After all arenas that there are have been attached: those known from another boot of this host (boot_id: this one's)
+ * are gone with their last tenures. Ends these, counts what nobody can know as lost to "host_restart", retires
+ * them. Not within a transaction. */
+int ledger_host_restarted(struct ledger *ledger, const uint8_t boot_id[16], int64_t now_unix_ns);
+/* Forget it in memory. Not within a transaction. On error it is still attached. retired: it is gone for good, say so in its row (one small transaction). */
 int ledger_detach(struct ledger *ledger, struct ledger_arena *arena, bool retired);
 
 /* One transaction: begin, any number of the calls below, commit. Begin is cheap when one

@@ -1,0 +1,566 @@
+/* calls.c: finished calls become rows of usage; calls in flight are merged from their records.
+ *
+ * The records of one call may lie on several lanes, and so come in any order. Each has a step: BEGIN 0, PROGRESS 1, 2, ...,
+ * END last. A record whose step is the newest so far overrides what is known; an older one fills in what is
+ * not. So the result does not depend on the order, and END is final wherever it comes in. END also says how many
+ * records there were; until all are in, the row stays amendable, for a late record would otherwise pass for
+ * a new call.
+ *
+ * A call whose session has ended without END becomes a row with status aborted, which END, if it does come (from a forked
+ * child, or a lane that is drained later), overrides: the rollup loses the old row's numbers and gets the new one's.
+ */
+#include <errno.h>
+
+#include "ledger/internal.h"
+
+/* ---- merging ---- */
+
+static uint64_t bit_of_text(int text)
+{
+    static const uint8_t ids[USAGE_TEXTS] = {
+#define TALLY_X(id, name, bytes_max) id,
+        TALLY_USAGE_TEXTS(TALLY_X)
+#undef TALLY_X
+    };
+    return UINT64_C(1) << ids[text];
+}
+
+static uint64_t bit_of_number(int number)
+{
+    static const uint8_t ids[USAGE_NUMBERS] = {
+#define TALLY_X(id, name) id,
+        TALLY_USAGE_NUMBERS(TALLY_X)
+#undef TALLY_X
+    };
+    return UINT64_C(1) << ids[number];
+}
+#define BIT_OF_USAGE_JSON (UINT64_C(1) << 63)
+
+/* A field cut short is marked with the value that was taken; one left out is marked while nothing better is known. */
+static void merge_truncated(struct usage_values *to, const struct usage_values *from, uint64_t bit,
+                            bool taken, bool known)
+{
+    if (taken)
+        to->truncated = (to->truncated & ~bit) | (from->truncated & bit);
+    else if (!known)
+        to->truncated |= from->truncated & bit;
+}
+
+static void merge_text(struct usage_values *to, struct text *to_text, const struct usage_values *from,
+                       const struct text *from_text, uint64_t bit, bool newest)
+{
+    bool taken = from_text->data && (newest || !to_text->data);
+    if (taken)
+        *to_text = *from_text;
+    merge_truncated(to, from, bit, taken, to_text->data);
+}
+
+static bool any_count(const struct usage_values *values)
+{
+    return values->numbers_known & ((1u << (USAGE_NUMBER_output_image_tokens + 1)) - 1);
+}
+
+/* A flag not set may be a flag not known: they add up. But whether counts are estimates is said by
+ * the record that the counts come from. */
+static void merge_flags(struct usage_values *to, const struct usage_values *from, bool newest)
+{
+    uint32_t old = usage_number_known(to, USAGE_NUMBER_flags) ? (uint32_t)to->numbers[USAGE_NUMBER_flags] : 0;
+    uint32_t more =
+        usage_number_known(from, USAGE_NUMBER_flags) ? (uint32_t)from->numbers[USAGE_NUMBER_flags] : 0;
+    bool speaks = newest && (any_count(from) || usage_number_known(from, USAGE_NUMBER_flags));
+    uint32_t estimated = (speaks ? more : old) & TALLY_FLAG_ESTIMATED;
+    uint32_t flags = ((old | more) & ~TALLY_FLAG_ESTIMATED) | estimated;
+    if (flags || usage_number_known(to, USAGE_NUMBER_flags) || usage_number_known(from, USAGE_NUMBER_flags))
+        usage_number_set(to, USAGE_NUMBER_flags, flags);
+}
+
+static void merge_values(struct usage_values *to, const struct usage_values *from, bool newest)
+{
+    for (int i = 0; i < USAGE_TEXTS; i++)
+        merge_text(to, &to->texts[i], from, &from->texts[i], bit_of_text(i), newest);
+    merge_text(to, &to->usage_json, from, &from->usage_json, BIT_OF_USAGE_JSON, newest);
+    for (int i = 0; i < USAGE_NUMBERS; i++) {
+        enum usage_number number = (enum usage_number)i;
+        bool taken = usage_number_known(from, number) && (newest || !usage_number_known(to, number));
+        if (number == USAGE_NUMBER_flags)
+            continue;
+        if (taken)
+            usage_number_set(to, number, from->numbers[i]);
+        merge_truncated(to, from, bit_of_number(i), taken, usage_number_known(to, number));
+    }
+    merge_flags(to, from, newest);
+}
+
+static uint32_t keep_text(char *buffer, uint32_t used, struct text *text)
+{
+    if (!text->data)
+        return used;
+    if (text->length)
+        memcpy(buffer + used, text->data, text->length);
+    text->data = buffer + used;
+    return used + text->length;
+}
+
+/* Gather the texts, which lie in the call's buffer and in a record, in one buffer of the call's own. The old buffer
+ * becomes the one for the next merge: no allocation once they have grown. */
+static int keep_texts(struct ledger *ledger, struct call *call)
+{
+    struct usage_values *values = &call->values;
+    size_t need = 1 + (size_t)values->usage_json.length;
+    for (int i = 0; i < USAGE_TEXTS; i++)
+        need += values->texts[i].length;
+    if (need > ledger->merge_capacity) {
+        size_t capacity = need < 512 ? 512 : need * 2;
+        char *buffer = realloc(ledger->merge_buffer, capacity);
+        if (!buffer)
+            return ledger_say(ledger, ENOMEM, "out of memory");
+        ledger->merge_buffer = buffer;
+        ledger->merge_capacity = capacity;
+    }
+    uint32_t used = 0;
+    for (int i = 0; i < USAGE_TEXTS; i++)
+        used = keep_text(ledger->merge_buffer, used, &values->texts[i]);
+    keep_text(ledger->merge_buffer, used, &values->usage_json);
+
+    char *old = call->buffer;
+    size_t old_capacity = call->capacity;
+    call->buffer = ledger->merge_buffer;
+    call->capacity = ledger->merge_capacity;
+    ledger->merge_buffer = old;
+    ledger->merge_capacity = old_capacity;
+    return 0;
+}
+
+static uint32_t step_of(const struct place *place, const struct usage_record *record)
+{
+    switch (place->record->kind) {
+    case TALLY_KIND_CALL_BEGIN:
+        return 0;
+    case TALLY_KIND_CALL_END:
+        return TALLY_CALL_STEP_END;
+    default:
+        if (record->call_step < 1)
+            return 1;
+        return record->call_step < TALLY_CALL_STEP_END ? (uint32_t)record->call_step
+                                                       : TALLY_CALL_STEP_END - 1;
+    }
+}
+
+static int merge(struct ledger *ledger, struct call *call, const struct place *place,
+                 const struct usage_record *record)
+{
+    uint32_t step = step_of(place, record);
+    bool newest = (!call->records && !call->ended) || step >= call->step;
+    merge_values(&call->values, &record->values, newest);
+    if (newest) {
+        call->step = step;
+        call->client_id = place->session->client_id;
+        call->lane_id = place->private_->row.lane_id;
+        call->sequence = clamp(place->record->sequence);
+        call->time = place->time;
+    }
+    if (place->record->kind == TALLY_KIND_CALL_END) {
+        call->ended = true;
+        call->records_total = record->call_records;
+    } else {
+        call->records++;
+    }
+    if (place->record->kind == TALLY_KIND_CALL_BEGIN)
+        call->begun = place->time;
+    return keep_texts(ledger, call);
+}
+
+/* ---- rows ---- */
+
+static int64_t derive_start(const struct usage_values *values, int64_t begun, int64_t time)
+{
+    if (begun >= 0)
+        return begun;
+    if (!usage_number_known(values, USAGE_NUMBER_duration_ns))
+        return time;
+    int64_t duration = values->numbers[USAGE_NUMBER_duration_ns];
+    return duration < time ? time - duration : 0;
+}
+
+static int64_t derive_status(const struct usage_values *values)
+{
+    bool failed =
+        (values->texts[USAGE_TEXT_error_type].data && values->texts[USAGE_TEXT_error_type].length) ||
+        (usage_number_known(values, USAGE_NUMBER_http_status) &&
+         values->numbers[USAGE_NUMBER_http_status] >= 400);
+    return failed ? TALLY_STATUS_ERROR : TALLY_STATUS_OK;
+}
+
+/* Fill in what every row has. Returns which values were derived, as bits of usage_row.amendable. */
+static uint32_t derive(struct usage_values *values, int64_t begun, int64_t time)
+{
+    uint32_t derived = 0;
+    if (!usage_number_known(values, USAGE_NUMBER_start_time_unix_ns)) {
+        usage_number_set(values, USAGE_NUMBER_start_time_unix_ns, derive_start(values, begun, time));
+        derived |= AMENDABLE_START;
+    }
+    if (!usage_number_known(values, USAGE_NUMBER_status)) {
+        usage_number_set(values, USAGE_NUMBER_status, derive_status(values));
+        derived |= AMENDABLE_STATUS;
+    }
+    return derived;
+}
+
+/* What death leaves unsaid: how long it had run, and that its counts are not final. */
+static uint32_t derive_aborted(struct usage_values *values, int64_t begun, int64_t time)
+{
+    uint32_t derived = AMENDABLE_ABORTED | AMENDABLE_STATUS;
+    uint32_t flags =
+        usage_number_known(values, USAGE_NUMBER_flags) ? (uint32_t)values->numbers[USAGE_NUMBER_flags] : 0;
+    usage_number_set(values, USAGE_NUMBER_status, TALLY_STATUS_ABORTED);
+    if (!(flags & TALLY_FLAG_ESTIMATED))
+        derived |= AMENDABLE_ESTIMATED;
+    usage_number_set(values, USAGE_NUMBER_flags, flags | TALLY_FLAG_ESTIMATED);
+    derived |= derive(values, begun, time);
+    if (!usage_number_known(values, USAGE_NUMBER_duration_ns)) {
+        int64_t start = values->numbers[USAGE_NUMBER_start_time_unix_ns];
+        usage_number_set(values, USAGE_NUMBER_duration_ns, time > start ? time - start : 0);
+        derived |= AMENDABLE_DURATION;
+    }
+    return derived;
+}
+
+/* The row of a call as far as its records are in. values: room for its values with what is derived. */
+static void row_of_call(const struct call *call, struct usage_values *values, struct usage_row *row)
+{
+    *values = call->values;
+    *row = (struct usage_row){
+        .client_id = call->client_id,
+        .lane_id = call->lane_id,
+        .sequence = call->sequence,
+        .time_unix_ns = call->time,
+        .call_id = call->call_id,
+        .call_step = call->step,
+        .call_records = call->records,
+        .call_records_total = call->records_total,
+        .values = values,
+    };
+    uint32_t derived = call->ended ? derive(values, call->begun, call->time)
+                                   : derive_aborted(values, call->begun, call->time);
+    bool whole = call->ended && call->records_total >= 0 && call->records >= call->records_total;
+    if (!whole)
+        row->amendable = AMENDABLE_OPEN | derived | (call->begun >= 0 ? AMENDABLE_BEGUN : 0);
+}
+
+/* The other way round: forget what was derived. */
+static void values_of_row(const struct usage_row *row, struct call *call)
+{
+    struct usage_values *values = &call->values;
+    *values = *row->values;
+    call->ended = !(row->amendable & AMENDABLE_ABORTED);
+    call->begun = -1;
+    /* A start that is both derived and from BEGIN is BEGIN's time; if it was stated, BEGIN's time plays no part. */
+    if (row->amendable & AMENDABLE_BEGUN)
+        call->begun = values->numbers[USAGE_NUMBER_start_time_unix_ns];
+    if (row->amendable & AMENDABLE_START)
+        values->numbers_known &= ~(1u << USAGE_NUMBER_start_time_unix_ns);
+    if (row->amendable & AMENDABLE_DURATION)
+        values->numbers_known &= ~(1u << USAGE_NUMBER_duration_ns);
+    if (row->amendable & AMENDABLE_STATUS)
+        values->numbers_known &= ~(1u << USAGE_NUMBER_status);
+    if (row->amendable & AMENDABLE_ESTIMATED)
+        values->numbers[USAGE_NUMBER_flags] &= ~(int64_t)TALLY_FLAG_ESTIMATED;
+}
+
+static int insert_row(struct ledger *ledger, const struct usage_row *row, struct text service)
+{
+    int result = store_usage_insert(ledger->store, row);
+    if (result)
+        return result;
+    ledger->figures.rows++;
+    if (row->amendable)
+        ledger->amendable++;
+    return ledger_rollup_add(ledger, row, service, 1);
+}
+
+/* ---- calls in flight ---- */
+
+static uint64_t hash_call_id(const struct ledger *ledger, const uint8_t call_id[16])
+{
+    return table_hash(ledger->seed, call_id, 16);
+}
+
+static struct call *find_call(const struct ledger *ledger, const uint8_t call_id[16])
+{
+    uint64_t hash = hash_call_id(ledger, call_id);
+    for (struct table_node *node = table_chain(&ledger->calls, hash); node; node = node->next) {
+        struct call *call = TABLE_ITEM(node, struct call, by_call_id);
+        if (node->hash == hash && !memcmp(call->call_id, call_id, 16))
+            return call;
+    }
+    return NULL;
+}
+
+/* An empty call that is in no table. */
+static struct call *take_call(struct ledger *ledger, const uint8_t call_id[16])
+{
+    struct call *call = SLIST_FIRST(&ledger->free_calls);
+    if (call)
+        SLIST_REMOVE_HEAD(&ledger->free_calls, dirty_or_free);
+    else
+        call = calloc(1, sizeof(*call));
+    if (!call) {
+        ledger_say(ledger, ENOMEM, "out of memory");
+        return NULL;
+    }
+    char *buffer = call->buffer;
+    size_t capacity = call->capacity;
+    memset(call, 0, sizeof(*call));
+    call->buffer = buffer;
+    call->capacity = capacity;
+    call->begun = -1;
+    call->records_total = -1;
+    memcpy(call->call_id, call_id, 16);
+    return call;
+}
+
+static void give_back(struct ledger *ledger, struct call *call)
+{
+    SLIST_INSERT_HEAD(&ledger->free_calls, call, dirty_or_free);
+}
+
+static void touch(struct ledger *ledger, struct call *call)
+{
+    if (!call->dirty) {
+        call->dirty = true;
+        SLIST_INSERT_HEAD(&ledger->dirty_calls, call, dirty_or_free);
+    }
+}
+
+/* A call belongs to the session of its newest record, with whose end it ends. */
+static void belong_to(struct call *call, struct session *session)
+{
+    if (call->session == session)
+        return;
+    if (call->session)
+        LIST_REMOVE(call, of_session);
+    call->session = session;
+    LIST_INSERT_HEAD(&session->calls, call, of_session);
+}
+
+static int open_call(struct ledger *ledger, const uint8_t call_id[16], struct call **out)
+{
+    struct call *call = take_call(ledger, call_id);
+    *out = call;
+    if (!call)
+        return -ENOMEM;
+    if (table_insert(&ledger->calls, &call->by_call_id, hash_call_id(ledger, call_id))) {
+        give_back(ledger, call);
+        return ledger_say(ledger, ENOMEM, "out of memory");
+    }
+    ledger->figures.open_calls++;
+    return 0;
+}
+
+/* Out of the tables; its memory goes back once no list has it. */
+static int close_call(struct ledger *ledger, struct call *call)
+{
+    int result = call->stored ? store_call_delete(ledger->store, call->call_id) : 0;
+    table_remove(&ledger->calls, &call->by_call_id);
+    LIST_REMOVE(call, of_session);
+    ledger_session_touch(ledger, call->session);
+    ledger->figures.open_calls--;
+    call->closed = true;
+    if (!call->dirty)
+        give_back(ledger, call);
+    return result;
+}
+
+/* The call becomes a row: with END, or without as aborted. */
+static int finish_call(struct ledger *ledger, struct call *call)
+{
+    struct usage_values values;
+    struct usage_row row;
+    row_of_call(call, &values, &row);
+    int result = insert_row(ledger, &row, call->session->service);
+    return result ? result : close_call(ledger, call);
+}
+
+int ledger_call_abort(struct ledger *ledger, struct call *call)
+{
+    ledger->figures.aborted_calls++;
+    return finish_call(ledger, call);
+}
+
+/* ---- amending ---- */
+
+struct amendment {
+    struct ledger *ledger;
+    const struct place *place;
+    const struct usage_record *record;
+};
+
+/* Called with the row as it stands, whose texts are SQLite's until this returns. */
+static int amend(void *context, int64_t usage_id, const struct usage_row *old)
+{
+    struct amendment *amendment = context;
+    struct ledger *ledger = amendment->ledger;
+    struct session *session;
+    struct usage_values values;
+    struct usage_row row;
+    struct text none = {"", 0};
+
+    int result = ledger_session_of_client(ledger, old->client_id, &session);
+    if (!result)
+        result = ledger_rollup_add(ledger, old, session ? session->service : none, -1);
+    struct call *call = result ? NULL : take_call(ledger, old->call_id);
+    if (!call)
+        return result ? result : -ENOMEM;
+    call->client_id = old->client_id;
+    call->lane_id = old->lane_id;
+    call->sequence = old->sequence;
+    call->time = old->time_unix_ns;
+    call->step = old->call_step;
+    call->records = old->call_records;
+    call->records_total = old->call_records_total;
+    values_of_row(old, call);
+    result = merge(ledger, call, amendment->place, amendment->record);
+    row_of_call(call, &values, &row);
+    if (call->client_id != old->client_id)
+        session = amendment->place->session;
+    if (!result)
+        result = store_usage_update(ledger->store, usage_id, &row);
+    if (!result)
+        result = ledger_rollup_add(ledger, &row, session ? session->service : none, 1);
+    if (!row.amendable && ledger->amendable)
+        ledger->amendable--;
+    give_back(ledger, call);
+    return result;
+}
+
+/* 1: a row was amended. */
+static int amend_row(struct ledger *ledger, const struct place *place, const struct usage_record *record)
+{
+    struct amendment amendment = {ledger, place, record};
+    if (!ledger->amendable)
+        return 0;
+    return store_usage_amendable(ledger->store, record->call_id, amend, &amendment);
+}
+
+/* ---- records ---- */
+
+int ledger_apply_usage(struct ledger *ledger, struct place *place, struct usage_record *record)
+{
+    int result = ledger_attribute(ledger, place);
+    if (result)
+        return result;
+    struct usage_row row = {
+        .client_id = place->session->client_id,
+        .lane_id = place->private_->row.lane_id,
+        .sequence = clamp(place->record->sequence),
+        .time_unix_ns = place->time,
+        .values = &record->values,
+    };
+    derive(&record->values, -1, place->time);
+    return insert_row(ledger, &row, place->session->service);
+}
+
+int ledger_apply_call(struct ledger *ledger, struct place *place, struct usage_record *record)
+{
+    int result = ledger_attribute(ledger, place);
+    if (result)
+        return result;
+    struct call *call = find_call(ledger, record->call_id);
+    if (!call) {
+        result = amend_row(ledger, place, record);
+        if (result)
+            return result < 0 ? result : 0;
+        result = open_call(ledger, record->call_id, &call);
+        if (result)
+            return result;
+    }
+    result = merge(ledger, call, place, record);
+    if (result)
+        return result;
+    if (!call->session || call->client_id == place->session->client_id)
+        belong_to(call, place->session);
+    if (call->ended)
+        return finish_call(ledger, call);
+    touch(ledger, call);
+    return 0;
+}
+
+/* ---- keeping ---- */
+
+int ledger_calls_flush(struct ledger *ledger)
+{
+    struct call *call;
+    while ((call = SLIST_FIRST(&ledger->dirty_calls))) {
+        if (!call->closed) {
+            struct call_row row = {
+                .call_id = call->call_id,
+                .client_id = call->client_id,
+                .lane_id = call->lane_id,
+                .sequence = call->sequence,
+                .time_unix_ns = call->time,
+                .call_step = call->step,
+                .begun_unix_ns = call->begun,
+                .call_records = call->records,
+                .values = &call->values,
+            };
+            int result = store_call_put(ledger->store, &row);
+            if (result)
+                return result;
+            call->stored = true;
+        }
+        call->dirty = false;
+        SLIST_REMOVE_HEAD(&ledger->dirty_calls, dirty_or_free);
+        if (call->closed)
+            give_back(ledger, call);
+    }
+    return 0;
+}
+
+int ledger_call_load(struct ledger *ledger, const struct call_row *row)
+{
+    struct session *session;
+    struct call *call;
+    int result = ledger_session_of_client(ledger, row->client_id, &session);
+    if (!result && !session)
+        return 0; /* a damaged database; nobody could say when it ends */
+    if (!result)
+        result = open_call(ledger, row->call_id, &call);
+    if (result)
+        return result;
+    call->client_id = row->client_id;
+    call->lane_id = row->lane_id;
+    call->sequence = row->sequence;
+    call->time = row->time_unix_ns;
+    call->step = row->call_step;
+    call->begun = row->begun_unix_ns;
+    call->records = row->call_records;
+    call->values = *row->values;
+    call->stored = true;
+    belong_to(call, session);
+    return keep_texts(ledger, call);
+}
+
+void ledger_calls_free(struct ledger *ledger)
+{
+    struct call *call;
+    struct table_node *node;
+    size_t from = 0;
+    /* Those closed are in the dirty list alone; those in flight may be in it too. */
+    while ((call = SLIST_FIRST(&ledger->dirty_calls))) {
+        SLIST_REMOVE_HEAD(&ledger->dirty_calls, dirty_or_free);
+        if (call->closed)
+            give_back(ledger, call);
+    }
+    while ((node = table_take_any(&ledger->calls, &from))) {
+        call = TABLE_ITEM(node, struct call, by_call_id);
+        if (call->session)
+            LIST_REMOVE(call, of_session);
+        give_back(ledger, call);
+    }
+    while ((call = SLIST_FIRST(&ledger->free_calls))) {
+        SLIST_REMOVE_HEAD(&ledger->free_calls, dirty_or_free);
+        free(call->buffer);
+        free(call);
+    }
+    ledger->figures.open_calls = 0;
+}

@@ -1,0 +1,240 @@
+/* endings.c: what is seen from outside. Owners leave lanes, processes are gone; tenures and sessions end. */
+#include <errno.h>
+#include <linux/futex.h>
+
+#include "ledger/internal.h"
+#include "liveness/liveness.h"
+
+/* An owner that the kernel has not marked is looked at by its number each time, and by its start time only
+ * this often: numbers come back slowly, and reading /proc costs fifty times as much. */
+#define LOOKS_TO_EXACT 16
+
+/* ---- tenures ---- */
+
+/* A thread of our own PID namespace that is gone though its word is not marked: after exec by a thread
+ * that does not lead its process, or where a thread has no robust list. */
+static bool owner_gone(const struct ledger *ledger, struct ledger_lane_private *lane,
+                       const struct ledger_lane_view *view)
+{
+    uint32_t tid = view->owner & FUTEX_TID_MASK;
+    if (!tid || (view->owner & FUTEX_OWNER_DIED))
+        return true;
+    if (!ledger->own_namespace || view->identity.pid_namespace != ledger->own_namespace ||
+        view->identity.tid != tid)
+        return false;
+    bool exact = lane->looks++ % LOOKS_TO_EXACT == 0;
+    return liveness_thread(view->identity.pid, tid, clamp(view->identity.start_time), exact) == LIVENESS_GONE;
+}
+
+/* Whose refusals they are is sure only while the tenure that is known is the one that refused. */
+static int observe_refused(struct ledger *ledger, struct ledger_arena *arena,
+                           struct ledger_lane_private *lane, const struct ledger_lane_view *view, bool gone)
+{
+    bool known = lane->lane->tenure_open && view->tenure == lane->row.tenure;
+    if (clamp(view->refused_full) <= lane->row.refused || (!known && !gone))
+        return 0;
+    int result = ledger_begin(ledger);
+    if (result)
+        return result;
+    return ledger_lane_refused(ledger, arena, lane, view->refused_full, known ? lane->session : NULL);
+}
+
+int ledger_observe(struct ledger *ledger, struct ledger_arena *arena, uint32_t number,
+                   const struct ledger_lane_view *view)
+{
+    if (number >= arena->lane_count)
+        return ledger_say(ledger, EINVAL, "lane %u of an arena with %u", number, arena->lane_count);
+    int result = ledger_refresh(ledger);
+    if (result)
+        return result;
+    struct ledger_lane *lane = &arena->lanes[number];
+    struct ledger_lane_private *private_ = lane->private_;
+    if (!private_)
+        return 0; /* a lane that refuses is full of records that come first */
+    bool gone = owner_gone(ledger, private_, view);
+    result = observe_refused(ledger, arena, private_, view, gone);
+    if (result)
+        return result;
+    /* The owner word may be older than the tenure; not if the tenure was known at the observation before. */
+    bool settled = private_->observed_serial == private_->tenure_serial;
+    private_->observed_serial = private_->tenure_serial;
+    if (!lane->tenure_open || !gone || !view->drained || !settled)
+        return 0;
+    result = ledger_begin(ledger);
+    if (!result)
+        ledger_tenure_end(ledger, private_, view->final_sequence == lane->sequence);
+    return result;
+}
+
+/* ---- sessions ---- */
+
+enum verdict { VERDICT_RUNNING, VERDICT_GONE, VERDICT_EXEC };
+
+static enum verdict judge(const struct ledger *ledger, const struct session *session)
+{
+    bool visible = ledger->own_namespace && session->pid > 0 &&
+                   (uint64_t)session->pid_namespace == ledger->own_namespace;
+    if (!visible)
+        return VERDICT_GONE;
+    switch (liveness_process(session->pid, session->process_start_time)) {
+    case LIVENESS_GONE:
+        return VERDICT_GONE;
+    case LIVENESS_EXITING:
+        return VERDICT_RUNNING;
+    default:
+        /* Alive, and yet its lanes were taken from it: it runs another program now. Where all ended cleanly its threads
+         * may just have left, and others come. */
+        return session->state.tenures_died ? VERDICT_EXEC : VERDICT_RUNNING;
+    }
+}
+
+static int abort_calls(struct ledger *ledger, struct session *session)
+{
+    struct call *call;
+    while ((call = LIST_FIRST(&session->calls))) {
+        int result = ledger_call_abort(ledger, call);
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
+/* Client objects that were not released end as their process does. */
+static int end_session(struct ledger *ledger, struct session *session, enum client_ended how, int64_t now)
+{
+    struct session *child;
+    int result = abort_calls(ledger, session);
+    LIST_FOREACH(child, &session->children, sibling)
+    {
+        if (!result)
+            result = abort_calls(ledger, child);
+        if (child->state.ended == CLIENT_RUNNING) {
+            child->state.complete = session->state.lost == 0;
+            ledger_session_end(ledger, child, how, now);
+        }
+    }
+    session->state.complete = session->state.lost == 0;
+    ledger_session_end(ledger, session, how, now);
+    return result;
+}
+
+int ledger_tick(struct ledger *ledger, int64_t now_unix_ns)
+{
+    struct session *session;
+    struct session *next;
+    int result = ledger_refresh(ledger);
+    if (result)
+        return result;
+    for (session = LIST_FIRST(&ledger->waiting); session; session = next) {
+        next = LIST_NEXT(session, waiting_link);
+        if (!session->waiting)
+            continue; /* ended with its parent, just now */
+        enum verdict verdict = judge(ledger, session);
+        if (verdict == VERDICT_RUNNING) {
+            session->gone_before = false;
+            continue;
+        }
+        if (!session->gone_before) {
+            session->gone_before = true;
+            continue;
+        }
+        result = ledger_begin(ledger);
+        if (result)
+            return result;
+        enum client_ended how = session->state.tenures_died ? CLIENT_DIED : CLIENT_CLEAN;
+        result = end_session(ledger, session, verdict == VERDICT_EXEC ? CLIENT_EXEC : how, now_unix_ns);
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
+/* ---- another boot ---- */
+
+struct arena_ids {
+    int64_t *ids;
+    size_t count;
+};
+
+static int take_arena_id(void *context, const struct arena_row *row)
+{
+    struct arena_ids *found = context;
+    int64_t *ids = realloc(found->ids, (found->count + 1) * sizeof(*ids));
+    if (!ids)
+        return -ENOMEM;
+    found->ids = ids;
+    found->ids[found->count++] = row->arena_id;
+    return 0;
+}
+
+/* Its owner died with the host, and nobody can say what it had written last. */
+static int lose_lane(struct ledger *ledger, struct ledger_arena *arena, uint32_t number, int64_t now)
+{
+    struct ledger_lane_private *lane = arena->lanes[number].private_;
+    struct loss_row loss = {
+        .arena_id = arena->private_->row.arena_id,
+        .lane = number,
+        .client_id = lane->session->client_id,
+        .cause = "host_restart",
+        .numbered = true,
+        .records = -1,
+        .time_unix_ns = now,
+        .detail = "not known to be drained when the host stopped",
+    };
+    struct session *session = lane->session;
+    ledger_tenure_end(ledger, lane, false);
+    int result = store_loss_add(ledger->store, &loss);
+    if (!result)
+        result = end_session(ledger, session, CLIENT_DIED, now);
+    session->state.complete = false;
+    return result;
+}
+
+static int lose_arena(struct ledger *ledger, int64_t arena_id, int64_t now)
+{
+    struct ledger_arena *arena;
+    int result = ledger_arena_new(ledger, TALLY_LANE_COUNT_MAX, &arena);
+    if (result)
+        return result;
+    arena->private_->row.arena_id = arena_id;
+    result = ledger_load_lanes(ledger, arena);
+    for (uint32_t i = 0; !result && i < arena->lane_count; i++)
+        if (arena->lanes[i].tenure_open)
+            result = lose_lane(ledger, arena, i, now);
+    if (!result)
+        result = store_arena_retire(ledger->store, arena_id, now);
+    if (!result)
+        result = ledger_lanes_flush(ledger);
+    if (!result)
+        ledger_lanes_committed(ledger); /* its lanes are about to go; the rows are in the transaction */
+    ledger_arena_free(ledger, arena);
+    return result;
+}
+
+int ledger_host_restarted(struct ledger *ledger, const uint8_t boot_id[16], int64_t now_unix_ns)
+{
+    struct arena_ids found = {NULL, 0};
+    struct ledger_arena_private *attached;
+    if (ledger->in_transaction)
+        return ledger_say(ledger, EINVAL, "within a transaction");
+    int result = ledger_refresh(ledger);
+    if (!result)
+        result = store_arena_each_of_other_boot(ledger->store, boot_id, take_arena_id, &found);
+    for (size_t i = 0; !result && i < found.count; i++) {
+        bool present = false;
+        LIST_FOREACH(attached, &ledger->arenas, link)
+        {
+            present |= attached->row.arena_id == found.ids[i];
+        }
+        if (!present)
+            result = ledger_begin(ledger);
+        if (!present && !result)
+            result = lose_arena(ledger, found.ids[i], now_unix_ns);
+    }
+    free(found.ids);
+    if (!result)
+        result = ledger_commit(ledger);
+    if (result)
+        ledger_abandon(ledger);
+    return result;
+}

@@ -1,0 +1,86 @@
+/* schema.c: the versions of usage.db's schema, and how one becomes the next. PRAGMA
+ * user_version says which a file has; each step is one transaction. A version once released is never edited. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "store/sqlite_store.h"
+
+#define APPLICATION_ID 0x544c4c59 /* "TLLY": file(1) and we ourselves know the file by it */
+
+static const char *const versions[] = {
+/* 1 */
+#include "store/schema_v1.sql.inc"
+    ,
+};
+#define VERSION_NEWEST ((int)(sizeof(versions) / sizeof(versions[0])))
+
+static int read_pragma(struct store *store, const char *sql, int64_t *value)
+{
+    sqlite3_stmt *statement;
+    if (sqlite3_prepare_v2(store->database, sql, -1, &statement, NULL))
+        return store_fail(store, "read the schema's version");
+    int result = sqlite3_step(statement) == SQLITE_ROW ? 0 : store_fail(store, "read the schema's version");
+    if (!result)
+        *value = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return result;
+}
+
+/* Read inside the transaction: two agents may open the same new file at once. */
+static int read_version(struct store *store, int64_t *version)
+{
+    int64_t application = 0;
+    int64_t tables = 0;
+    int result = read_pragma(store, "PRAGMA application_id", &application);
+    if (!result)
+        result = read_pragma(store, "PRAGMA user_version", version);
+    if (!result)
+        result = read_pragma(store, "SELECT count(*) FROM sqlite_master", &tables);
+    if (result)
+        return result;
+    if (application != APPLICATION_ID && (application || *version || tables))
+        return store_refuse(
+            store, ENOTSUP,
+            "this is not a database of tally; move it away or choose another state directory");
+    if (*version > VERSION_NEWEST || *version < 0)
+        return store_refuse(store, ENOTSUP,
+                            "the database has schema version %lld and this agent knows %d: run the newer "
+                            "tallyd that wrote it",
+                            (long long)*version, VERSION_NEWEST);
+    return 0;
+}
+
+static int migrate_one(struct store *store, bool *newest)
+{
+    char finish[128];
+    int64_t version = 0;
+    if (sqlite3_exec(store->database, "BEGIN IMMEDIATE", NULL, NULL, NULL))
+        return store_fail(store, "begin a transaction");
+    int result = read_version(store, &version);
+    *newest = version == VERSION_NEWEST;
+    if (!result && !*newest) {
+        snprintf(finish, sizeof(finish), "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID,
+                 (int)version + 1);
+        if (sqlite3_exec(store->database, versions[version], NULL, NULL, NULL) ||
+            sqlite3_exec(store->database, finish, NULL, NULL, NULL))
+            result = store_fail(store, "migrate the schema");
+    }
+    if (!result && sqlite3_exec(store->database, "COMMIT", NULL, NULL, NULL))
+        result = store_fail(store, "commit the schema");
+    if (result)
+        sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+    return result;
+}
+
+int store_migrate(struct store *store)
+{
+    int64_t version = 0;
+    bool newest = false;
+    /* Usually nothing is to be done, and that needs no write lock. */
+    int result = read_version(store, &version);
+    if (!result && version == VERSION_NEWEST)
+        return 0;
+    while (!result && !newest)
+        result = migrate_one(store, &newest);
+    return result;
+}
