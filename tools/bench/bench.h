@@ -12,15 +12,14 @@
 #include <stdint.h>
 
 struct series {
-    char name[96];
+    const char *name;
     const char *unit; /* "ns", "us", "rows/s" */
     double *value;    /* one a round */
     size_t count;
     size_t room;
 };
 
-void series_start(struct series *series, const char *unit, const char *name, ...)
-    __attribute__((format(printf, 3, 4)));
+void series_start(struct series *series, const char *unit, const char *name);
 void series_add(struct series *series, double value);
 void series_free(struct series *series);
 
@@ -28,16 +27,18 @@ void series_free(struct series *series);
 
 struct output {
     bool json;
-    bool first; /* of the JSON results */
+    bool first;       /* of the JSON results */
+    const char *part; /* the section's title */
 };
 extern struct output output;
 
 void output_begin(bool json);
 void output_end(void);
 void output_section(const char *title, const char *note);
-/* One line. peer: measured in the same rounds, or NULL: the line is a peer itself. aim: what was aimed
- * for, or NULL; met: whether it was. */
-void output_series(struct series *series, const struct series *peer, const char *aim, bool met);
+/* One line for tally. aim: what was aimed for, or NULL; met: whether it was. */
+void output_series(const struct series *series, const char *aim, bool met);
+/* One line for a peer, measured in the same rounds, with the ratio of tally to it. */
+void output_peer(const struct series *peer, const struct series *series);
 /* A remark under the section, as a table's footnote and in the JSON. */
 void output_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 double series_median(const struct series *series);

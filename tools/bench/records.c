@@ -11,18 +11,17 @@
 #include <time.h>
 #include <unistd.h>
 
-static void start_all(struct series series[CONTENDERS], const char *suffix)
+static void start_all(struct series series[CONTENDERS])
 {
     for (int c = 0; c < CONTENDERS; c++)
-        series_start(&series[c], "ns", "%s%s", contenders[c].name, suffix);
+        series_start(&series[c], "ns", contenders[c].name);
 }
 
 static void print_all(struct series series[CONTENDERS], const char *aim, double aim_ns)
 {
+    output_series(&series[0], aim, series_median(&series[0]) < aim_ns);
     for (int peer = 1; peer < CONTENDERS; peer++)
-        output_series(&series[0], &series[peer], peer == 1 ? aim : NULL, series_median(&series[0]) < aim_ns);
-    for (int c = 1; c < CONTENDERS; c++)
-        output_series(&series[c], NULL, NULL, false);
+        output_peer(&series[peer], &series[0]);
     for (int c = 0; c < CONTENDERS; c++)
         series_free(&series[c]);
 }
@@ -34,7 +33,7 @@ void bench_bursts(const struct plan *plan)
     int rounds = rounds_of(plan, 400);
 
     workload_start(&workload, plan);
-    start_all(series, "");
+    start_all(series);
     output_section(
         "One thread, bursts of 400 records",
         "Less than half a lane, drained between bursts. Nanoseconds a record, its time stamp included.");
@@ -47,7 +46,7 @@ void bench_bursts(const struct plan *plan)
         }
         workload_drain();
     }
-    print_all(series, "aim: below 60 ns", 60);
+    print_all(series, "below 60 ns", 60);
     output_note("A record takes %u bytes in its lane, and as many are copied by memcpy.",
                 workload.record_bytes);
 }
@@ -119,13 +118,15 @@ void bench_pairs(const struct plan *plan)
             give_up("a measuring process failed");
         }
     }
-    start_all(series, "");
+    start_all(series);
     for (int c = 0; c < CONTENDERS; c++)
         for (int round = rounds / 10; round < rounds; round++)
             series_add(&series[c], (meeting->ns[0][c][round] + meeting->ns[1][c][round]) / 2);
-    print_all(series, "aim: below 60 ns", 60);
+    print_all(series, "below 60 ns", 60);
     munmap(meeting, sizeof(*meeting));
 }
+
+#define STRETCH 25
 
 /* ---- paced ------------------------------------------------------------------------------ */
 
@@ -159,23 +160,26 @@ void bench_paced(const struct plan *plan)
     static struct workload workload;
     struct series series[CONTENDERS];
     double clock_ns = clock_cost_ns();
-    int rounds = rounds_of(plan, 1000);
-    int64_t when;
+    int stretches = rounds_of(plan, 40);
 
     workload_start(&workload, plan);
-    start_all(series, "");
+    start_all(series);
     output_section(
         "One thread, one record a millisecond",
         "Each after a sleep, so with caches and branch predictors gone cold; single calls, nanoseconds.");
-    when = now_ns();
-    for (int round = -rounds / 10; round < rounds; round++) {
+    /* in stretches, so that each contender has its millisecond's pace and they still take turns */
+    for (int stretch = -1; stretch < stretches; stretch++) {
         for (int c = 0; c < CONTENDERS; c++) {
-            when += 1000000;
-            wait_until(when);
-            double ns = (double)contenders[c].run(&workload, 1) - clock_ns;
+            int64_t when = now_ns();
 
-            if (round >= 0)
-                series_add(&series[c], ns > 1 ? ns : 1);
+            for (int i = 0; i < STRETCH; i++) {
+                when += 1000000;
+                wait_until(when);
+                double ns = (double)contenders[c].run(&workload, 1) - clock_ns;
+
+                if (stretch >= 0)
+                    series_add(&series[c], ns > 1 ? ns : 1);
+            }
         }
     }
     print_all(series, NULL, 0);

@@ -8,14 +8,9 @@
 
 struct output output;
 
-void series_start(struct series *series, const char *unit, const char *name, ...)
+void series_start(struct series *series, const char *unit, const char *name)
 {
-    va_list arguments;
-
-    *series = (struct series){.unit = unit};
-    va_start(arguments, name);
-    vsnprintf(series->name, sizeof(series->name), name, arguments);
-    va_end(arguments);
+    *series = (struct series){.name = name, .unit = unit};
 }
 
 void series_add(struct series *series, double value)
@@ -107,66 +102,78 @@ void output_end(void)
 
 void output_section(const char *title, const char *note)
 {
+    output.part = title;
     if (output.json)
         return;
-    printf("\n%s\n  %s\n\n  %-42s %11s %25s %25s   %s\n", title, note, "", "median", "middle half",
-           "least .. most", "times the peer (middle half)");
+    printf("\n%s\n  %s\n\n  %-40s %7s %-6s %20s %20s   %s\n", title, note, "", "median", "", "middle half",
+           "least .. most", "tally : peer (middle half)");
     fflush(stdout);
 }
 
-static void print_json(const struct series *series, const struct series *peer, const char *aim, bool met)
+static const char *figure(char text[32], double value)
 {
-    struct spread spread = spread_of(series->value, series->count);
-
-    printf("%s\n  {\"name\": \"%s\", \"unit\": \"%s\", \"rounds\": %zu, \"median\": %.6g, \"quarter\": %.6g, "
-           "\"three_quarters\": %.6g, \"least\": %.6g, \"most\": %.6g",
-           output.first ? "" : ",", series->name, series->unit, series->count, spread.median, spread.quarter,
-           spread.three_quarters, spread.low, spread.high);
-    if (peer != NULL) {
-        struct spread ratio = ratios_of(series, peer);
-
-        printf(", \"peer\": \"%s\", \"ratio\": %.4g, \"ratio_quarter\": %.4g, \"ratio_three_quarters\": %.4g",
-               peer->name, ratio.median, ratio.quarter, ratio.three_quarters);
-    }
-    if (aim != NULL)
-        printf(", \"aim\": \"%s\", \"met\": %s", aim, met ? "true" : "false");
-    printf("}");
-    output.first = false;
-}
-
-static const char *figure(char *text, size_t bytes, double value)
-{
-    snprintf(text, bytes, value < 100 ? "%.1f" : "%.0f", value);
+    snprintf(text, 32, value < 100 ? "%.1f" : "%.0f", value);
     return text;
 }
 
-void output_series(struct series *series, const struct series *peer, const char *aim, bool met)
+/* `low .. high` */
+static const char *range(char text[72], double low, double high)
 {
-    struct spread spread;
-    char text[5][32];
+    char first[32];
+    char second[32];
+
+    snprintf(text, 72, "%s .. %s", figure(first, low), figure(second, high));
+    return text;
+}
+
+static void begin_line(const struct series *series)
+{
+    struct spread spread = spread_of(series->value, series->count);
+    char median[32];
     char middle[72];
     char whole[72];
 
-    if (output.json) {
-        print_json(series, peer, aim, met);
-        return;
-    }
-    spread = spread_of(series->value, series->count);
-    snprintf(middle, sizeof(middle), "%s .. %s", figure(text[1], 32, spread.quarter),
-             figure(text[2], 32, spread.three_quarters));
-    snprintf(whole, sizeof(whole), "%s .. %s", figure(text[3], 32, spread.low),
-             figure(text[4], 32, spread.high));
-    printf("  %-42s %4s %6s %25s %25s", series->name, figure(text[0], 32, spread.median), series->unit,
-           middle, whole);
-    if (peer != NULL) {
-        struct spread ratio = ratios_of(series, peer);
+    if (output.json)
+        printf("%s\n  {\"part\": \"%s\", \"name\": \"%s\", \"unit\": \"%s\", \"rounds\": %zu, \"median\": "
+               "%.6g, \"quarter\": "
+               "%.6g, "
+               "\"three_quarters\": %.6g, \"least\": %.6g, \"most\": %.6g",
+               output.first ? "" : ",", output.part, series->name, series->unit, series->count, spread.median,
+               spread.quarter, spread.three_quarters, spread.low, spread.high);
+    else
+        printf("  %-40s %7s %-6s %20s %20s", series->name, figure(median, spread.median), series->unit,
+               range(middle, spread.quarter, spread.three_quarters), range(whole, spread.low, spread.high));
+    output.first = false;
+}
 
-        printf("   %.2f (%.2f .. %.2f) of %s", ratio.median, ratio.quarter, ratio.three_quarters, peer->name);
-    }
-    printf("\n");
-    if (aim != NULL)
-        printf("  %-42s %s: %s\n", "", aim, met ? "met" : "NOT met");
+static void end_line(void)
+{
+    printf(output.json ? "}" : "\n");
     fflush(stdout);
+}
+
+void output_series(const struct series *series, const char *aim, bool met)
+{
+    begin_line(series);
+    if (aim != NULL && output.json)
+        printf(", \"aim\": \"%s\", \"met\": %s", aim, met ? "true" : "false");
+    else if (aim != NULL)
+        printf("   aim: %s: %s", aim, met ? "met" : "NOT met");
+    end_line();
+}
+
+void output_peer(const struct series *peer, const struct series *series)
+{
+    struct spread ratio = ratios_of(series, peer);
+
+    begin_line(peer);
+    if (output.json)
+        printf(", \"ratio_of\": \"%s\", \"ratio\": %.4g, \"ratio_quarter\": %.4g, \"ratio_three_quarters\": "
+               "%.4g",
+               series->name, ratio.median, ratio.quarter, ratio.three_quarters);
+    else
+        printf("   %.2f (%.2f .. %.2f)", ratio.median, ratio.quarter, ratio.three_quarters);
+    end_line();
 }
 
 void output_note(const char *format, ...)
@@ -178,7 +185,7 @@ void output_note(const char *format, ...)
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     if (output.json) {
-        printf("%s\n  {\"note\": \"%s\"}", output.first ? "" : ",", text);
+        printf("%s\n  {\"part\": \"%s\", \"note\": \"%s\"}", output.first ? "" : ",", output.part, text);
         output.first = false;
     } else {
         printf("  %s\n", text);
