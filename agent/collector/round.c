@@ -86,6 +86,9 @@ static int round_arena(struct collector *collector, struct served *served, bool 
     }
     if (full)
         served->scanned_ns = now;
+    /* Truncated, and without a name: nothing more can come of it. */
+    if (!readable && served->orphaned)
+        served->in_use = false;
     if (readable && memcmp(served->refused, collector->table.refused, sizeof served->refused)) {
         result = ledger_refused(collector->ledger, served->ledger, collector->table.refused);
         if (result)

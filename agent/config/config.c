@@ -291,13 +291,13 @@ int config_make_state_directory(const char *path, char error[CONFIG_ERROR_BYTES]
         part[i] = '\0';
         /* What cannot be made here is reported below, if it matters. */
         if (mkdir(part, 0755) && errno != EEXIST && errno != EACCES && errno != EROFS && errno != EPERM)
-            return FAIL("cannot make folder %s: %s", part, strerror(errno));
+            return FAIL("cannot make folder %s: %s; name another with --state-dir", part, strerror(errno));
         part[i] = '/';
     }
     if (mkdir(path, 0750) && errno != EEXIST)
-        return FAIL("cannot make folder %s: %s", path, strerror(errno));
+        return FAIL("cannot make folder %s: %s; name another with --state-dir", path, strerror(errno));
     if (stat(path, &status) || !S_ISDIR(status.st_mode))
-        return FAIL("%s is not a folder", path);
+        return FAIL("%s is not a folder: name another with --state-dir", path);
     if (access(path, R_OK | W_OK | X_OK))
         return FAIL("cannot write to folder %s: %s; name another with --state-dir", path, strerror(errno));
     return 0;
