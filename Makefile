@@ -123,7 +123,7 @@ $(BUILD)/libagent.a: $(AGENT_OBJECTS)
 	rm -f $@
 	$(AR) rcs $@ $^
 
-link = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^)
+link = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 $(BUILD)/tallyd: $(BUILD)/agent/main.o $(BUILD)/libagent.a $(BUILD)/libtally.a
 	$(link) $(AGENT_LIBS)
 # All of the command but its main(): for unit tests.
