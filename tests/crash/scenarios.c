@@ -1,0 +1,363 @@
+#include "crash/scenarios.h"
+
+#include "crash/stage.h"
+
+#include <lane.h>
+#include <process.h>
+
+#include <pthread.h>
+#include <unistd.h>
+
+static void must(int result, const char *what)
+{
+    if (result)
+        stage_fail(what);
+}
+
+/* ---- before and after the victim --------------------------------------------------- */
+
+void scenario_predecessor(void)
+{
+    for (int i = 0; i < 3; i++)
+        must(stage_record(0), "predecessor");
+    stage_begin();
+    stage_record(200);
+    stage_end();
+}
+
+/* As in a C library whose robust list is not as we know it. */
+void scenario_unguarded_predecessor(void)
+{
+    must(tally_init(NULL), "tally_init");
+    tally_process.robust = false;
+    scenario_predecessor();
+}
+
+void scenario_successor(void)
+{
+    must(stage_record(0), "the next owner's first record");
+    must(stage_record(0), "the next owner's second record");
+    tally_shutdown(0);
+}
+
+/* ---- tally_record -------------------------------------------------------------------- */
+
+static void first_use(void)
+{
+    stage_begin();
+    stage_record(0);
+    stage_end();
+}
+
+static void steady(void)
+{
+    must(stage_record(0), "prepare");
+    must(stage_record(0), "prepare");
+    stage_begin();
+    stage_record(0);
+    stage_end();
+}
+
+/* Bytes of a record with so much usage_json. */
+static uint64_t record_bytes(size_t json)
+{
+    uint64_t tail = tally_thread.lane->tail;
+    must(stage_record(json), "measure");
+    return tally_thread.lane->tail - tail;
+}
+
+/* Write until just `left` bytes of the ring, counted from its beginning, are free. */
+static void fill_but(uint64_t left)
+{
+    uint64_t bytes = record_bytes(8);
+    const struct lane_view *lane = tally_thread.lane;
+    uint64_t ring = lane->ring_bytes;
+    while (lane->tail + left + 2 * bytes <= ring)
+        must(stage_record(8), "fill");
+    /* one record of another length, so that it comes out even */
+    uint64_t rest = ring - lane->tail - left;
+    if (rest > bytes)
+        must(stage_record(8 + rest - bytes), "fill");
+    else if (rest == bytes)
+        must(stage_record(8), "fill");
+    if (ring - lane->tail != left)
+        stage_fail("the lane could not be filled evenly");
+}
+
+static void wrap(void)
+{
+    must(stage_record(0), "prepare");
+    fill_but(48);
+    stage_pause();
+    stage_begin();
+    stage_record(0);
+    stage_end();
+}
+
+/* No padding: the record before it ends where the ring does. */
+static void wrap_evenly(void)
+{
+    must(stage_record(0), "prepare");
+    fill_but(0);
+    stage_pause();
+    stage_begin();
+    stage_record(0);
+    stage_end();
+}
+
+static void last_fit(void)
+{
+    must(stage_record(0), "prepare");
+    uint64_t bytes = record_bytes(8);
+    fill_but(bytes);
+    stage_begin();
+    if (stage_record(8))
+        stage_fail("the record that just fits was refused");
+    stage_end();
+}
+
+static void full(void)
+{
+    must(stage_record(0), "prepare");
+    fill_but(0);
+    stage_begin();
+    if (stage_record(0) != -EAGAIN)
+        stage_fail("a full lane took a record");
+    stage_end();
+}
+
+/* ---- threads ----------------------------------------------------------------------------- */
+
+static void *thread_first_use(void *argument)
+{
+    stage_join();
+    first_use();
+    return argument;
+}
+
+static void *thread_exit(void *argument)
+{
+    stage_join();
+    must(stage_record(0), "thread");
+    must(stage_record(0), "thread");
+    stage_begin();
+    return argument;
+}
+
+static void run_thread(void *(*function)(void *))
+{
+    pthread_t thread;
+    must(pthread_create(&thread, NULL, function, NULL), "pthread_create");
+    /* Not pthread_join(): whoever waits there would be woken, and go on beside the one that is stepped. */
+    for (;;)
+        pause();
+}
+
+static void second_thread(void)
+{
+    must(stage_record(0), "prepare");
+    run_thread(thread_first_use);
+}
+
+static void ending_thread(void)
+{
+    run_thread(thread_exit);
+}
+
+/* ---- calls, shutdown, client objects -------------------------------------------------------- */
+
+static void call(void)
+{
+    struct tally_call handle;
+    must(stage_record(0), "prepare");
+    stage_begin();
+    stage_call_begin(&handle);
+    stage_call_progress(&handle);
+    stage_call_end(&handle);
+    stage_end();
+}
+
+static void call_first_use(void)
+{
+    struct tally_call handle;
+    stage_begin();
+    stage_call_begin(&handle);
+    stage_end();
+}
+
+static void *thread_with_lane(void *argument)
+{
+    must(stage_record(0), "thread");
+    __atomic_store_n((int *)argument, 1, __ATOMIC_RELEASE);
+    for (;;)
+        pause();
+    return argument;
+}
+
+static void shutdown_lanes(void)
+{
+    must(stage_record(0), "prepare");
+    for (int i = 0; i < 2; i++) {
+        pthread_t thread;
+        int ready = 0;
+        must(pthread_create(&thread, NULL, thread_with_lane, &ready), "pthread_create");
+        while (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE))
+            usleep(20);
+    }
+    stage_begin();
+    if (tally_shutdown(0) != TALLY_PUBLISHED)
+        stage_fail("tally_shutdown");
+    stage_end();
+}
+
+static void record_after_shutdown(void)
+{
+    must(stage_record(0), "prepare");
+    if (tally_shutdown(0) != TALLY_PUBLISHED)
+        stage_fail("tally_shutdown");
+    stage_begin();
+    stage_record(0);
+    tally_shutdown(0);
+    stage_end();
+}
+
+static void client_object(void)
+{
+    must(stage_record(0), "prepare");
+    stage_begin();
+    struct tally_client *client = tally_client_new(NULL);
+    if (!client)
+        stage_fail("tally_client_new");
+    stage_client_record(client);
+    stage_client_release(client);
+    stage_end();
+}
+
+const struct scenario scenarios[] = {
+    {.name = "record_steady",
+     .run = steady,
+     .seed = SEED_EMPTY,
+     .lanes = "1",
+     .lane_kib = "16",
+     .thorough = true,
+     .steps_min = 200},
+    {.name = "record_wrap_with_padding",
+     .run = wrap,
+     .seed = SEED_EMPTY,
+     .lanes = "1",
+     .lane_kib = "16",
+     .drained = true,
+     .steps_min = 200},
+    {.name = "record_wrap_evenly",
+     .run = wrap_evenly,
+     .seed = SEED_EMPTY,
+     .lanes = "1",
+     .lane_kib = "16",
+     .drained = true,
+     .steps_min = 200},
+    {.name = "record_last_that_fits",
+     .run = last_fit,
+     .seed = SEED_EMPTY,
+     .lanes = "2",
+     .lane_kib = "16",
+     .next_lane = true,
+     .thorough = true,
+     .steps_min = 200},
+    {.name = "record_lane_full",
+     .run = full,
+     .seed = SEED_EMPTY,
+     .lanes = "2",
+     .lane_kib = "16",
+     .next_lane = true,
+     .thorough = true,
+     .steps_min = 100},
+    {.name = "record_first_in_process",
+     .run = first_use,
+     .seed = SEED_EMPTY,
+     .lanes = "1",
+     .lane_kib = "16",
+     .steps_min = 2000},
+    {.name = "record_first_makes_arena",
+     .run = first_use,
+     .seed = SEED_NOTHING,
+     .lanes = "1",
+     .lane_kib = "16",
+     .steps_min = 2000},
+    {.name = "record_first_in_thread",
+     .run = second_thread,
+     .seed = SEED_EMPTY,
+     .lanes = "2",
+     .lane_kib = "16",
+     .steps_min = 1000},
+    {.name = "record_after_dead_owner",
+     .run = first_use,
+     .seed = SEED_DEAD,
+     .lanes = "1",
+     .lane_kib = "32",
+     .steps_min = 2000},
+    {.name = "record_after_half_record",
+     .run = first_use,
+     .seed = SEED_HALF_RECORD,
+     .lanes = "1",
+     .lane_kib = "32",
+     .steps_min = 2000},
+    {.name = "record_after_half_slot",
+     .run = first_use,
+     .seed = SEED_HALF_SLOT,
+     .lanes = "1",
+     .lane_kib = "32",
+     .steps_min = 2000},
+    {.name = "record_after_unpublished",
+     .run = first_use,
+     .seed = SEED_UNPUBLISHED,
+     .lanes = "1",
+     .lane_kib = "32",
+     .steps_min = 2000},
+    {.name = "record_after_unguarded_owner",
+     .run = first_use,
+     .seed = SEED_DEAD_UNGUARDED,
+     .lanes = "1",
+     .lane_kib = "32",
+     .steps_min = 2000},
+    {.name = "thread_exit",
+     .run = ending_thread,
+     .seed = SEED_EMPTY,
+     .lanes = "1",
+     .lane_kib = "16",
+     .thorough = true,
+     .steps_min = 200},
+    {.name = "call_begin_progress_end",
+     .run = call,
+     .seed = SEED_EMPTY,
+     .lanes = "1",
+     .lane_kib = "16",
+     .thorough = true,
+     .steps_min = 600},
+    {.name = "call_begin_first_in_process",
+     .run = call_first_use,
+     .seed = SEED_EMPTY,
+     .lanes = "1",
+     .lane_kib = "16",
+     .steps_min = 2000},
+    {.name = "shutdown_three_lanes",
+     .run = shutdown_lanes,
+     .seed = SEED_EMPTY,
+     .lanes = "4",
+     .lane_kib = "16",
+     .thorough = true,
+     .steps_min = 50},
+    {.name = "record_after_shutdown",
+     .run = record_after_shutdown,
+     .seed = SEED_EMPTY,
+     .lanes = "1",
+     .lane_kib = "16",
+     .thorough = true,
+     .steps_min = 200},
+    {.name = "client_object",
+     .run = client_object,
+     .seed = SEED_EMPTY,
+     .lanes = "1",
+     .lane_kib = "16",
+     .steps_min = 2000},
+};
+const unsigned int scenario_count = sizeof scenarios / sizeof scenarios[0];

@@ -1,0 +1,179 @@
+#include "crash/tracer.h"
+
+#include "crash/stage.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STEPS_MAX  200000u
+#define BREAKPOINT 0xCC
+
+char tracer_error[256];
+
+static int fail(const char *what, int status)
+{
+    snprintf(tracer_error, sizeof tracer_error, "%s (status %#x, errno %d)", what, (unsigned int)status,
+             errno);
+    return -1;
+}
+
+static uintptr_t instruction_pointer(pid_t tid)
+{
+    struct user_regs_struct registers;
+    return ptrace(PTRACE_GETREGS, tid, NULL, &registers) ? 0 : registers.rip;
+}
+
+static bool trapped(int status)
+{
+    return WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP;
+}
+
+static void become_victim(void (*run)(void))
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+        stage_fail("PTRACE_TRACEME");
+    run();
+    _exit(0);
+}
+
+int tracer_start(struct victim *victim, void (*run)(void), int (*on_pause)(void *), void *argument)
+{
+    stage->phase = STAGE_PREPARING;
+    victim->ended = false;
+    victim->pid = fork();
+    if (victim->pid == 0)
+        become_victim(run);
+    if (victim->pid < 0)
+        return fail("fork", 0);
+    stage->pid[stage->role] = victim->pid;
+    for (;;) {
+        int status;
+        pid_t tid = waitpid(-1, &status, __WALL);
+        if (tid < 0 || WIFEXITED(status) || WIFSIGNALED(status))
+            return fail("the victim ended before its beginning", status);
+        victim->tid = tid;
+        if (trapped(status) && stage->phase == STAGE_BEGUN)
+            return 0;
+        int pass_on = trapped(status) ? 0 : WSTOPSIG(status);
+        if (trapped(status) && stage->phase == STAGE_PAUSED && on_pause && on_pause(argument))
+            return -1;
+        if (ptrace(PTRACE_CONT, tid, NULL, pass_on))
+            return fail("PTRACE_CONT", status);
+    }
+}
+
+int tracer_step(struct victim *victim)
+{
+    int status;
+    if (ptrace(PTRACE_SINGLESTEP, victim->tid, NULL, NULL) || waitpid(victim->tid, &status, __WALL) < 0)
+        return fail("PTRACE_SINGLESTEP", 0);
+    if (WIFEXITED(status) && victim->tid != victim->pid) {
+        victim->ended = true;
+        return 0;
+    }
+    return trapped(status) ? 0 : fail("the victim did not survive a step", status);
+}
+
+/* ---- the path --------------------------------------------------------------------- */
+
+struct seen {
+    uintptr_t *table;
+    size_t size; /* a power of two, never full */
+};
+
+/* Whether an address is new. */
+static bool seen_add(struct seen *seen, uintptr_t address)
+{
+    size_t at = (address * UINT64_C(0x9E3779B97F4A7C15) >> 20) & (seen->size - 1);
+    while (seen->table[at] && seen->table[at] != address)
+        at = (at + 1) & (seen->size - 1);
+    if (seen->table[at] == address)
+        return false;
+    seen->table[at] = address;
+    return true;
+}
+
+int tracer_record(struct victim *victim, struct path *path, bool (*until)(void *), void *argument)
+{
+    struct seen seen = {.size = 1u << 19};
+    path->at = calloc(STEPS_MAX + 1, sizeof *path->at);
+    path->checkpoint = calloc(STEPS_MAX + 1, sizeof *path->checkpoint);
+    seen.table = calloc(seen.size, sizeof *seen.table);
+    int result = path->at && path->checkpoint && seen.table ? 0 : fail("no memory", 0);
+    path->steps = 0;
+    while (result == 0) {
+        uint32_t step = path->steps;
+        path->at[step] = victim->ended ? 0 : instruction_pointer(victim->tid);
+        bool fresh = path->at[step] && seen_add(&seen, path->at[step]);
+        path->checkpoint[step] = fresh || step == 0 ? step : path->checkpoint[step - 1];
+        if (victim->ended || stage->phase == STAGE_ENDED || (until && until(argument)))
+            break;
+        if (step == STEPS_MAX)
+            result = fail("too long to be stepped through", 0);
+        else
+            result = tracer_step(victim);
+        path->steps++;
+    }
+    free(seen.table);
+    return result;
+}
+
+void tracer_forget(struct path *path)
+{
+    free(path->at);
+    free(path->checkpoint);
+    memset(path, 0, sizeof *path);
+}
+
+/* Run until an address is reached: a breakpoint in this victim's own copy of the page. */
+static int run_to(struct victim *victim, uintptr_t address)
+{
+    struct user_regs_struct registers;
+    int status;
+    errno = 0;
+    long word = ptrace(PTRACE_PEEKTEXT, victim->tid, address, NULL);
+    if (errno)
+        return fail("PTRACE_PEEKTEXT", 0);
+    if (ptrace(PTRACE_POKETEXT, victim->tid, address, (word & ~0xFFL) | BREAKPOINT))
+        return fail("PTRACE_POKETEXT", 0);
+    if (ptrace(PTRACE_CONT, victim->tid, NULL, NULL) || waitpid(victim->tid, &status, __WALL) < 0)
+        return fail("PTRACE_CONT", 0);
+    if (!trapped(status))
+        return fail("the victim did not come to a breakpoint", status);
+    if (ptrace(PTRACE_GETREGS, victim->tid, NULL, &registers) || registers.rip != address + 1)
+        return fail("the victim took another way", status);
+    registers.rip = address;
+    if (ptrace(PTRACE_SETREGS, victim->tid, NULL, &registers) ||
+        ptrace(PTRACE_POKETEXT, victim->tid, address, word))
+        return fail("PTRACE_SETREGS", 0);
+    return 0;
+}
+
+int tracer_seek(struct victim *victim, const struct path *path, uint32_t step, bool *exact)
+{
+    uint32_t at = path->checkpoint[step];
+    if (at && run_to(victim, path->at[at]))
+        return -1;
+    for (; at < step && !victim->ended && stage->phase != STAGE_ENDED; at++)
+        if (tracer_step(victim))
+            return -1;
+    *exact = at == step && (victim->ended ? 0 : instruction_pointer(victim->tid)) == path->at[step];
+    return 0;
+}
+
+void tracer_kill(struct victim *victim)
+{
+    int status;
+    kill(victim->pid, SIGKILL);
+    while (waitpid(-1, &status, __WALL) > 0 || errno == EINTR)
+        ;
+}
