@@ -11,6 +11,13 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Whose turn it is: each comes first in one round out of four, as what the agent does right after it was
+ * waited for disturbs whoever is first. */
+static int contender_at(int round, int turn)
+{
+    return (round + turn + CONTENDERS * 1000) % CONTENDERS;
+}
+
 static void start_all(struct series series[CONTENDERS])
 {
     for (int c = 0; c < CONTENDERS; c++)
@@ -38,7 +45,8 @@ void bench_bursts(const struct plan *plan)
         "One thread, bursts of 400 records",
         "Less than half a lane, drained between bursts. Nanoseconds a record, its time stamp included.");
     for (int round = -rounds / 10; round < rounds; round++) {
-        for (int c = 0; c < CONTENDERS; c++) {
+        for (int i = 0; i < CONTENDERS; i++) {
+            int c = contender_at(round, i);
             int64_t ns = contenders[c].run(&workload, BURST);
 
             if (round >= 0) /* the first tenth warms up */
@@ -76,7 +84,9 @@ static void measure_in_pair(struct meeting *meeting, int self, int rounds, const
 
     workload_start(&workload, plan);
     for (int round = 0; round < rounds; round++) {
-        for (int c = 0; c < CONTENDERS; c++) {
+        for (int i = 0; i < CONTENDERS; i++) {
+            int c = contender_at(round, i);
+
             meet(meeting, &step);
             meeting->ns[self][c][round] = (double)contenders[c].run(&workload, BURST) / BURST;
         }
