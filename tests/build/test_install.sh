@@ -25,7 +25,10 @@ int main(void)
 E2
 
 in_tree() { # make TARGET into the private root, with what has been built already
-    env -u MAKEFLAGS -u MAKELEVEL make -C "$TALLY_TEST_SOURCE" -s BUILD="$TALLY_TEST_BUILD" PREFIX=/opt/tally DESTDIR="$root" "$@"
+    # the variables that make was started with, not its jobserver
+    local variables=
+    [[ ${MAKEFLAGS-} != *" -- "* ]] || variables=" -- ${MAKEFLAGS#* -- }"
+    env -u MAKELEVEL MAKEFLAGS="$variables" make -C "$TALLY_TEST_SOURCE" -s BUILD="$TALLY_TEST_BUILD" PREFIX=/opt/tally DESTDIR="$root" "$@"
 }
 package() {
     PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_PATH=$root/opt/tally/lib/pkgconfig pkg-config "$@" tally
