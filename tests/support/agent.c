@@ -48,7 +48,11 @@ static void become_agent(const struct room *room, const struct sockaddr_un *addr
     unsetenv("TALLY_ARENA");
     unsetenv("TALLY_STATE_DIR");
     snprintf(path, sizeof(path), "%s/tallyd", room_build());
-    execl(path, path, "--foreground", "--state-dir", room->state, "--arena", room->arena, (char *)NULL);
+    if (room->agent_users == NULL)
+        execl(path, path, "--foreground", "--state-dir", room->state, "--arena", room->arena, (char *)NULL);
+    else
+        execl(path, path, "--foreground", "--state-dir", room->state, "--users", room->agent_users,
+              (char *)NULL);
     dprintf(2, "%s: %s\n", path, strerror(errno));
     _exit(123);
 }

@@ -121,14 +121,22 @@ const char *room_build(void)
     return build ? build : "build";
 }
 
+static void set_names(const struct room *room)
+{
+    setenv("TALLY_STATE_DIR", room->state, 1);
+    if (room->agent_users == NULL)
+        setenv("TALLY_ARENA", room->arena, 1);
+    else
+        unsetenv("TALLY_ARENA");
+}
+
 void room_enter(const struct room *room)
 {
     char path[ROOM_PATH_MAX];
 
     snprintf(path, sizeof(path), "%s/counters", room->directory);
     setenv(COUNTERS_ENVIRONMENT, path, 1);
-    setenv("TALLY_ARENA", room->arena, 1);
-    setenv("TALLY_STATE_DIR", room->state, 1);
+    set_names(room);
     for (size_t i = 0; i < room->setting_count; i++)
         putenv(room->settings[i]);
     if (room->uid != 0 && (setgroups(0, NULL) != 0 || setgid(room->uid) != 0 || setuid(room->uid) != 0))
@@ -286,8 +294,7 @@ int room_capture(const struct room *room, char **output, const char *path, ...)
         for (int i = 0; list[i] != NULL; i++)
             copies[i + 1] = strdup(list[i]);
         dup2(ends[1], 1);
-        setenv("TALLY_ARENA", room->arena, 1);
-        setenv("TALLY_STATE_DIR", room->state, 1);
+        set_names(room);
         execv(name, copies);
         _exit(123);
     }

@@ -24,9 +24,11 @@ struct program {
 };
 
 struct room {
-    char directory[96];   /* short: a socket's path has 108 bytes */
-    char arena[64];       /* the value of TALLY_ARENA */
-    char arena_path[128]; /* the file */
+    char directory[96];         /* short: a socket's path has 108 bytes */
+    char arena[64];             /* the value of TALLY_ARENA */
+    char arena_path[128];       /* the file */
+    char other_arena_path[128]; /* a second one that the agent serves; empty: none */
+    const char *agent_users;    /* not NULL: arenas have their default names, the agent serves these users */
     char state[ROOM_PATH_MAX];
     char *settings[ROOM_SETTINGS_MAX]; /* NAME=value for programs started from now on */
     size_t setting_count;
