@@ -232,6 +232,8 @@ static int loop(struct collector *collector, struct agent_config *config, int ar
         bool thorough = now - thorough_ns >= SECOND_NS;
         int result = round_run(collector, thorough);
         if (result == 0) {
+            if (backoff_ns)
+                log_line(LOG_NOTE, "the database works again");
             backoff_ns = 0;
             thorough_ns = thorough ? now : thorough_ns;
             stations_retire(collector);
@@ -363,8 +365,7 @@ int collector_run(struct agent_config *config, int argc, char **argv, char error
             snprintf(error, COLLECTOR_ERROR_BYTES, "another agent has taken over the database in %s: leaving",
                      config->state_directory);
         else if (result)
-            snprintf(error, COLLECTOR_ERROR_BYTES, "%s; what was not stored waits in shared memory",
-                     ledger_error(collector.ledger));
+            snprintf(error, COLLECTOR_ERROR_BYTES, "%s", ledger_error(collector.ledger));
         log_figures(&collector);
     }
     close_collector(&collector);
@@ -384,8 +385,7 @@ int collector_run_once(const struct agent_config *config, struct collector_once 
             done->arenas++;
         result = drain_all(&collector);
         if (result)
-            snprintf(error, COLLECTOR_ERROR_BYTES, "%s; what was not stored waits in shared memory",
-                     ledger_error(collector.ledger));
+            snprintf(error, COLLECTOR_ERROR_BYTES, "%s", ledger_error(collector.ledger));
         ledger_figures(collector.ledger, &figures);
         done->records = figures.records;
         done->lost = figures.skipped;

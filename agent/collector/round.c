@@ -124,7 +124,8 @@ int round_run(struct collector *collector, bool thorough)
     int result = round_all(collector, thorough);
     if (result == 0)
         return 0;
-    log_often(LOG_WARNING, "%s; records wait in shared memory", ledger_error(collector->ledger));
+    if (result != -ESTALE) /* the last words are the loop's */
+        log_often(LOG_WARNING, "%s", ledger_error(collector->ledger));
     ledger_abandon(collector->ledger);
     collector->batch.used = 0;
     collector->batch.records = 0;

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,8 @@
 #define LOG_GATE_SECONDS   60
 
 struct log_gate {
-    const char *format; /* the address is the key */
-    time_t since;       /* monotonic seconds */
+    uint64_t key; /* 0: free */
+    time_t since; /* monotonic seconds */
     unsigned int lines;
     unsigned int left_out;
 };
@@ -62,26 +63,35 @@ void log_line(enum log_priority priority, const char *format, ...)
     va_end(arguments);
 }
 
-/* Whether a line of this format may be printed now. With more formats than gates the oldest gate
- * is given away, which at worst prints a line too many. */
-static int gate_open(const char *format, unsigned int *left_out)
+/* Lines of one format count as the same, whatever numbers stand in them. Where the text is all there is
+ * ("%s"), it is the text that counts. */
+static uint64_t gate_key(const char *format, va_list arguments)
+{
+    uint64_t key = (uint64_t)(uintptr_t)format;
+    if (!strcmp(format, "%s"))
+        for (const char *at = va_arg(arguments, const char *); *at; at++)
+            key = (key ^ (unsigned char)*at) * UINT64_C(0x100000001B3);
+    return key | 1;
+}
+
+/* Whether a line may be printed now. With more keys than gates the oldest gate is given away, which at
+ * worst prints a line too many. */
+static int gate_open(uint64_t key, unsigned int *left_out)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     struct log_gate *gate = &logger.gates[0];
     for (size_t i = 0; i < LOG_GATES; i++) {
-        if (logger.gates[i].format == format) {
+        if (logger.gates[i].key == key) {
             gate = &logger.gates[i];
             break;
         }
-        if (!logger.gates[i].format || (gate->format && logger.gates[i].since < gate->since))
+        if (gate->key && (!logger.gates[i].key || logger.gates[i].since < gate->since))
             gate = &logger.gates[i];
-        if (!gate->format)
-            break;
     }
-    if (gate->format != format || now.tv_sec - gate->since >= LOG_GATE_SECONDS) {
-        *left_out = gate->format == format ? gate->left_out : 0;
-        *gate = (struct log_gate){.format = format, .since = now.tv_sec, .lines = 1};
+    if (gate->key != key || now.tv_sec - gate->since >= LOG_GATE_SECONDS) {
+        *left_out = gate->key == key ? gate->left_out : 0;
+        *gate = (struct log_gate){.key = key, .since = now.tv_sec, .lines = 1};
         return 1;
     }
     if (gate->lines >= LOG_GATE_LINES_MAX) {
@@ -95,12 +105,15 @@ static int gate_open(const char *format, unsigned int *left_out)
 void log_often(enum log_priority priority, const char *format, ...)
 {
     unsigned int left_out = 0;
+    va_list arguments;
+    va_start(arguments, format);
+    uint64_t key = gate_key(format, arguments);
+    va_end(arguments);
     pthread_mutex_lock(&logger.mutex);
-    int open = gate_open(format, &left_out);
+    int open = gate_open(key, &left_out);
     pthread_mutex_unlock(&logger.mutex);
     if (!open)
         return;
-    va_list arguments;
     va_start(arguments, format);
     print_line(priority, left_out, format, arguments);
     va_end(arguments);

@@ -16,8 +16,8 @@ enum log_priority {
 /* One line. */
 void log_line(enum log_priority priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same, for what may happen again and again: at most three lines a minute of each format
- * (a string constant), and then how many were left out. */
+/* The same, for what may happen again and again: at most three lines a minute of each format (a
+ * string constant; of each text, if it is "%s"), and then how many were left out. */
 void log_often(enum log_priority priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif
