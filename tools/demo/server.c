@@ -280,17 +280,29 @@ static bool inside_the_library(const struct account *account)
                __atomic_load_n(&account->refusals, __ATOMIC_RELAXED);
 }
 
-/* Kill one worker, if possible while a thread of it is inside tally_record(). */
+static bool alive(int place)
+{
+    return server.pid[place] > 0 && server.counters->account[server.spawn[place]][0].killed == 0;
+}
+
+/* A worker that is inside tally_record() at this very moment; if none turns up within 50 ms, any. */
+static int victim(unsigned int *seed)
+{
+    int64_t deadline = now_ms() + 50;
+
+    do {
+        for (int place = 0; place < server.options.workers; place++)
+            if (alive(place) && inside_the_library(server.counters->account[server.spawn[place]]))
+                return place;
+    } while (now_ms() < deadline);
+    return (int)((unsigned int)rand_r(seed) % (unsigned int)server.options.workers);
+}
+
 static void worker_kill(int place)
 {
-    struct account *account = server.counters->account[server.spawn[place]];
-    int64_t deadline = now_ms() + 100;
-
-    if (server.pid[place] == 0)
+    if (!alive(place))
         return;
-    while (!inside_the_library(&account[0]) && now_ms() < deadline)
-        ;
-    account[0].killed = 1;
+    server.counters->account[server.spawn[place]][0].killed = 1;
     kill(server.pid[place], SIGKILL);
     server.killed++;
 }
@@ -311,7 +323,7 @@ static int serve(const sigset_t *term)
         int64_t due = (now_ms() - start - 500) * server.options.kills / (length_ms - 1000);
 
         if (server.killed < due && server.killed < server.options.kills)
-            worker_kill((int)((unsigned int)rand_r(&seed) % (unsigned int)server.options.workers));
+            worker_kill(victim(&seed));
     }
     server.stopping = true;
     for (int place = 0; place < server.options.workers; place++)
