@@ -322,8 +322,10 @@ static int serve(const sigset_t *term)
         /* from the first second to the last, evenly */
         int64_t due = (now_ms() - start - 500) * server.options.kills / (length_ms - 1000);
 
-        if (server.killed < due && server.killed < server.options.kills)
+        while (server.killed < due && server.killed < server.options.kills) {
             worker_kill(victim(&seed));
+            unexpected += workers_reap(term);
+        }
     }
     server.stopping = true;
     for (int place = 0; place < server.options.workers; place++)
