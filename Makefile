@@ -88,7 +88,7 @@ define newline
 endef
 
 $(BUILD)/shim/%.o: shim/%.c $(BUILD)/flags
-	$(call compile,-fPIC -ftls-model=initial-exec -Ishim)
+	$(call compile,$(if $(SANITIZE),,-O3) -fPIC -ftls-model=initial-exec -Ishim)
 $(BUILD)/agent/%.o: agent/%.c $(BUILD)/flags
 	$(call compile,-Iagent -Ishim -I$(BUILD)/agent $(AGENT_CFLAGS))
 $(BUILD)/tools/%.o: tools/%.c $(BUILD)/flags
