@@ -72,7 +72,7 @@ static char *uri_of(const char *path, const char *query)
         else
             uri[at++] = *c;
     }
-    strcpy(uri + at, query);
+    memcpy(uri + at, query, strlen(query) + 1);
     return uri;
 }
 
@@ -83,11 +83,13 @@ static int open_file(struct db *db, const char *query)
 
     free(uri);
     if (code != SQLITE_OK)
-        return code;
+        return code & 0xFF;
     sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
     sqlite3_create_function(db->handle, "sum128", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, NULL, sum_step,
                             sum_final);
-    return sqlite3_exec(db->handle, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+    code = sqlite3_exec(db->handle, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) & 0xFF;
+    /* Without its -shm file, and where that cannot be made, it is the one or the other. */
+    return code == SQLITE_READONLY ? SQLITE_CANTOPEN : code;
 }
 
 /* A reader of a WAL database needs its -shm file. If nobody has it open and the folder cannot be written, it

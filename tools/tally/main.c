@@ -50,11 +50,14 @@ static void choose_locale(void)
 /* What could not be written was not said. */
 static int finish(int status)
 {
+    errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     if (errno == EPIPE)
         return status != EXIT_SUCCESS ? status : EXIT_PROBLEM;
-    return complain("the output could not be written (%s): make room, or send it elsewhere", strerror(errno));
+    /* An earlier write may have failed: its errno is gone. */
+    return complain("the output could not be written%s%s: make room, or send it elsewhere",
+                    errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
 }
 
 static int run(const struct command *command, int argc, char **argv)

@@ -71,12 +71,8 @@ static void append_escape(struct buffer *out, uint32_t c)
 {
     char escape[16];
 
-    if (c == '\n')
-        strcpy(escape, "\\n");
-    else if (c == '\r')
-        strcpy(escape, "\\r");
-    else if (c == '\t')
-        strcpy(escape, "\\t");
+    if (c == '\n' || c == '\r' || c == '\t')
+        snprintf(escape, sizeof(escape), "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
     else if (c < 0x80)
         snprintf(escape, sizeof(escape), "\\x%02x", c);
     else if (c <= 0xFFFF)
