@@ -1,10 +1,9 @@
 /* calls.c: finished calls become rows of usage; calls in flight are merged from their records.
  *
  * The records of one call may lie on several lanes, and so come in any order. Each has a step: BEGIN 0, PROGRESS 1, 2, ...,
- * END last. A record whose step is the newest so far overrides what is known; an older one fills in what is
- * not. So the result does not depend on the order, and END is final wherever it comes in. END also says how many
- * records there were; until all are in, the row stays amendable, for a late record would otherwise pass for
- * a new call.
+ * END last. Of each field the value of the newest step that states it counts, so that the result does not depend on the
+ * order. END also says how many records there were; until all are in, the row stays amendable, for a late record
+ * would otherwise pass for a new call.
  *
  * A call whose session has ended without END becomes a row with status aborted, which END, if it does come (from a forked
  * child, or a lane that is drained later), overrides: the rollup loses the old row's numbers and gets the new one's.
@@ -15,44 +14,32 @@
 
 /* ---- merging ---- */
 
-static uint64_t bit_of_text(int text)
-{
-    static const uint8_t ids[USAGE_TEXTS] = {
+/* Field ids, which number the bits of `truncated` and the steps. */
+static const uint8_t id_of_text[USAGE_TEXTS] = {
 #define TALLY_X(id, name, bytes_max) id,
-        TALLY_USAGE_TEXTS(TALLY_X)
+    TALLY_USAGE_TEXTS(TALLY_X)
 #undef TALLY_X
-    };
-    return UINT64_C(1) << ids[text];
-}
-
-static uint64_t bit_of_number(int number)
-{
-    static const uint8_t ids[USAGE_NUMBERS] = {
+};
+static const uint8_t id_of_number[USAGE_NUMBERS] = {
 #define TALLY_X(id, name) id,
-        TALLY_USAGE_NUMBERS(TALLY_X)
+    TALLY_USAGE_NUMBERS(TALLY_X)
 #undef TALLY_X
-    };
-    return UINT64_C(1) << ids[number];
-}
-#define BIT_OF_USAGE_JSON (UINT64_C(1) << 63)
+};
 
-/* A field cut short is marked with the value that was taken; one left out is marked while nothing better is known. */
-static void merge_truncated(struct usage_values *to, const struct usage_values *from, uint64_t bit,
-                            bool taken, bool known)
+/* Whether a value of this field is to be taken over: it is the first, or from a step at least as new. Keeps
+ * the marks too: one cut short goes with its value, one left out stays while nothing better is known. */
+static bool take_field(struct call *call, const struct usage_values *from, unsigned id, bool stated,
+                       bool known, uint32_t step)
 {
-    if (taken)
-        to->truncated = (to->truncated & ~bit) | (from->truncated & bit);
-    else if (!known)
-        to->truncated |= from->truncated & bit;
-}
-
-static void merge_text(struct usage_values *to, struct text *to_text, const struct usage_values *from,
-                       const struct text *from_text, uint64_t bit, bool newest)
-{
-    bool taken = from_text->data && (newest || !to_text->data);
-    if (taken)
-        *to_text = *from_text;
-    merge_truncated(to, from, bit, taken, to_text->data);
+    uint64_t bit = UINT64_C(1) << id;
+    bool taken = stated && (!known || step >= call->steps[id]);
+    if (taken) {
+        call->steps[id] = step;
+        call->values.truncated = (call->values.truncated & ~bit) | (from->truncated & bit);
+    } else if (!known) {
+        call->values.truncated |= from->truncated & bit;
+    }
+    return taken;
 }
 
 static bool any_count(const struct usage_values *values)
@@ -61,34 +48,37 @@ static bool any_count(const struct usage_values *values)
 }
 
 /* A flag not set may be a flag not known: they add up. But whether counts are estimates is said by
- * the record that the counts come from. */
-static void merge_flags(struct usage_values *to, const struct usage_values *from, bool newest)
+ * the newest record that has any. */
+static void merge_flags(struct call *call, const struct usage_values *from, uint32_t step)
 {
-    uint32_t old = usage_number_known(to, USAGE_NUMBER_flags) ? (uint32_t)to->numbers[USAGE_NUMBER_flags] : 0;
-    uint32_t more =
-        usage_number_known(from, USAGE_NUMBER_flags) ? (uint32_t)from->numbers[USAGE_NUMBER_flags] : 0;
-    bool speaks = newest && (any_count(from) || usage_number_known(from, USAGE_NUMBER_flags));
-    uint32_t estimated = (speaks ? more : old) & TALLY_FLAG_ESTIMATED;
-    uint32_t flags = ((old | more) & ~TALLY_FLAG_ESTIMATED) | estimated;
-    if (flags || usage_number_known(to, USAGE_NUMBER_flags) || usage_number_known(from, USAGE_NUMBER_flags))
-        usage_number_set(to, USAGE_NUMBER_flags, flags);
+    struct usage_values *to = &call->values;
+    bool stated = usage_number_known(from, USAGE_NUMBER_flags);
+    bool known = usage_number_known(to, USAGE_NUMBER_flags);
+    uint32_t more = stated ? (uint32_t)from->numbers[USAGE_NUMBER_flags] : 0;
+    uint32_t old = known ? (uint32_t)to->numbers[USAGE_NUMBER_flags] : 0;
+    if (!stated && !any_count(from))
+        return;
+    bool newest = take_field(call, from, TALLY_FIELD_flags, true, known, step);
+    uint32_t estimated = (newest ? more : old) & TALLY_FLAG_ESTIMATED;
+    usage_number_set(to, USAGE_NUMBER_flags, ((old | more) & ~TALLY_FLAG_ESTIMATED) | estimated);
 }
 
-static void merge_values(struct usage_values *to, const struct usage_values *from, bool newest)
+static void merge_values(struct call *call, const struct usage_values *from, uint32_t step)
 {
+    struct usage_values *to = &call->values;
     for (int i = 0; i < USAGE_TEXTS; i++)
-        merge_text(to, &to->texts[i], from, &from->texts[i], bit_of_text(i), newest);
-    merge_text(to, &to->usage_json, from, &from->usage_json, BIT_OF_USAGE_JSON, newest);
+        if (take_field(call, from, id_of_text[i], from->texts[i].data, to->texts[i].data, step))
+            to->texts[i] = from->texts[i];
+    if (take_field(call, from, USAGE_JSON_STEP, from->usage_json.data, to->usage_json.data, step))
+        to->usage_json = from->usage_json;
     for (int i = 0; i < USAGE_NUMBERS; i++) {
         enum usage_number number = (enum usage_number)i;
-        bool taken = usage_number_known(from, number) && (newest || !usage_number_known(to, number));
-        if (number == USAGE_NUMBER_flags)
-            continue;
-        if (taken)
+        if (number != USAGE_NUMBER_flags &&
+            take_field(call, from, id_of_number[i], usage_number_known(from, number),
+                       usage_number_known(to, number), step))
             usage_number_set(to, number, from->numbers[i]);
-        merge_truncated(to, from, bit_of_number(i), taken, usage_number_known(to, number));
     }
-    merge_flags(to, from, newest);
+    merge_flags(call, from, step);
 }
 
 static uint32_t keep_text(char *buffer, uint32_t used, struct text *text)
@@ -151,7 +141,7 @@ static int merge(struct ledger *ledger, struct call *call, const struct place *p
 {
     uint32_t step = step_of(place, record);
     bool newest = (!call->records && !call->ended) || step >= call->step;
-    merge_values(&call->values, &record->values, newest);
+    merge_values(call, &record->values, step);
     if (newest) {
         call->step = step;
         call->client_id = place->session->client_id;
@@ -238,6 +228,7 @@ static void row_of_call(const struct call *call, struct usage_values *values, st
         .call_step = call->step,
         .call_records = call->records,
         .call_records_total = call->records_total,
+        .field_steps = call->steps,
         .values = values,
     };
     uint32_t derived = call->ended ? derive(values, call->begun, call->time)
@@ -252,6 +243,7 @@ static void values_of_row(const struct usage_row *row, struct call *call)
 {
     struct usage_values *values = &call->values;
     *values = *row->values;
+    memcpy(call->steps, row->field_steps, sizeof(call->steps));
     call->ended = !(row->amendable & AMENDABLE_ABORTED);
     call->begun = -1;
     /* A start that is both derived and from BEGIN is BEGIN's time; if it was stated, BEGIN's time plays no part. */
@@ -501,6 +493,7 @@ int ledger_calls_flush(struct ledger *ledger)
                 .call_step = call->step,
                 .begun_unix_ns = call->begun,
                 .call_records = call->records,
+                .field_steps = call->steps,
                 .values = &call->values,
             };
             int result = store_call_put(ledger->store, &row);
@@ -535,6 +528,7 @@ int ledger_call_load(struct ledger *ledger, const struct call_row *row)
     call->begun = row->begun_unix_ns;
     call->records = row->call_records;
     call->values = *row->values;
+    memcpy(call->steps, row->field_steps, sizeof(call->steps));
     call->stored = true;
     belong_to(call, session);
     return keep_texts(ledger, call);

@@ -133,6 +133,7 @@ static inline int read_usage_number(const struct field *field, struct usage_valu
         return result;
     if (value >= ranges[which].least && value <= ranges[which].most) {
         usage_number_set(values, (enum usage_number)which, value);
+        values->truncated &= ~(UINT64_C(1) << field->id);
     } else {
         values->numbers_known &= ~(1u << which);
         values->truncated |= UINT64_C(1) << field->id;

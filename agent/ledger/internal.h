@@ -63,6 +63,7 @@ struct call {
     int64_t begun;                   /* time of its BEGIN; -1: not seen */
     int64_t records;                 /* BEGIN and PROGRESS records merged */
     int64_t records_total;           /* as END says; -1 */
+    uint32_t steps[FIELD_STEPS];     /* which record each value is from */
     struct usage_values values;
     char *buffer;
     size_t capacity;

@@ -15,32 +15,32 @@
 #define ADD_KNOWN(name, calls)                                                                               \
 #name "=CASE WHEN " calls ">0 THEN " ADDED("ifnull(" #name ",0)", "ifnull(excluded." #name ",0)") " END"
 
-static const char add_sql[] = "INSERT INTO usage_hourly(hour_unix_s," ROLLUP_TEXTS(
-    COLUMN) "status," ROLLUP_SUMS(COLUMN) "provider_cost_picodollars,cost_picodollars) "
-                                          "VALUES(?," ROLLUP_TEXTS(MARK) "?," ROLLUP_SUMS(MARK) "?,?)"
-                                                                                                " ON "
-                                                                                                "CONFLICT DO "
-                                                                                                "UPDATE "
-                                                                                                "SET"
-                                                                                                " " ROLLUP_SUMS(
-                                                                                                    ADD)
-                                                                                                    ADD_KNOWN(
-                                                                                                        provider_cost_picodollars,
-                                                                                                        "prov"
-                                                                                                        "ider"
-                                                                                                        "_cos"
-                                                                                                        "t_"
-                                                                                                        "call"
-                                                                                                        "s+"
-                                                                                                        "excl"
-                                                                                                        "uded"
-                                                                                                        ".pro"
-                                                                                                        "vide"
-                                                                                                        "r_"
-                                                                                                        "cost"
-                                                                                                        "_cal"
-                                                                                                        "ls") "," ADD_KNOWN(cost_picodollars,
-                                                                                                                            "calls+excluded.calls-cost_unknown-excluded.cost_unknown");
+static const char add_sql[] =
+    "INSERT INTO usage_hourly(hour_unix_s," ROLLUP_TEXTS(COLUMN) "status," ROLLUP_SUMS(
+        COLUMN) "provider_cost_picodollars,cost_picodollars) "
+                "VALUES(?," ROLLUP_TEXTS(MARK) "?," ROLLUP_SUMS(
+                    MARK) "?,?)"
+                          " ON "
+                          "CONFLICT DO "
+                          "UPDATE "
+                          "SET"
+                          " " ROLLUP_SUMS(ADD) ADD_KNOWN(
+                              provider_cost_picodollars,
+                              "prov"
+                              "ider"
+                              "_cos"
+                              "t_"
+                              "call"
+                              "s+"
+                              "excl"
+                              "uded"
+                              ".pro"
+                              "vide"
+                              "r_"
+                              "cost"
+                              "_cal"
+                              "ls") "," ADD_KNOWN(cost_picodollars,
+                                                  "calls+excluded.calls-cost_unknown-excluded.cost_unknown");
 
 static const char delete_sql[] =
     "DELETE FROM usage_hourly WHERE hour_unix_s=? AND provider=? AND request_model=? AND service=? AND team=?"

@@ -61,17 +61,23 @@ enum {
     AMENDABLE_ESTIMATED = 64, /* flag `estimated` was set by the agent */
 };
 
+/* Of a call whose records may still come, by field id (usage_json: 63): the step of the record that a
+ * value is from. A blob of little-endian 32-bit numbers in the tables. */
+#define FIELD_STEPS     64
+#define USAGE_JSON_STEP 63
+
 /* A row of `usage`. values: with start_time and status, both always known by now. */
 struct usage_row {
     int64_t client_id;
     int64_t lane_id;
     int64_t sequence;
     int64_t time_unix_ns;
-    const uint8_t *call_id; /* 16 bytes, or NULL: none, and the next five mean nothing */
+    const uint8_t *call_id; /* 16 bytes, or NULL: none, and the next six mean nothing */
     uint32_t call_step;
     int64_t call_records;
-    int64_t call_records_total; /* -1: not known */
-    uint32_t amendable;         /* 0: final */
+    int64_t call_records_total;  /* -1: not known */
+    const uint32_t *field_steps; /* FIELD_STEPS of them; only while amendable */
+    uint32_t amendable;          /* 0: final */
     bool cost_known;
     int64_t cost_picodollars;
     const struct usage_values *values;
@@ -87,6 +93,7 @@ struct call_row {
     uint32_t call_step;
     int64_t begun_unix_ns; /* -1: not seen */
     int64_t call_records;
+    const uint32_t *field_steps;
     const struct usage_values *values;
 };
 

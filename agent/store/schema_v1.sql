@@ -78,6 +78,7 @@ CREATE TABLE usage (             -- one row a call; id grows with commit order
   call_step                 INTEGER,              -- newest step that went into the row
   call_records              INTEGER,              -- begin and progress records that went into the row ...
   call_records_total        INTEGER,              -- ... of so many, as the call's end says; NULL: not said
+  field_steps               BLOB,                 -- while amendable: which step said what; rows.h
   amendable                 INTEGER,              -- not NULL: a record still to come may amend it; bits: rows.h
   provider                  TEXT,
   operation                 TEXT,
@@ -136,6 +137,7 @@ CREATE TABLE open_calls (        -- calls in flight; fields: as they stood in th
   call_step           INTEGER NOT NULL,
   begun_unix_ns       INTEGER,                    -- of its begin record; NULL: not seen yet
   call_records        INTEGER NOT NULL,
+  field_steps         BLOB,                       -- which step said what; rows.h
   provider TEXT, operation TEXT, request_model TEXT, response_model TEXT, response_id TEXT,
   service_tier TEXT, server_address TEXT, error_type TEXT, user TEXT, team TEXT, project TEXT,
   session TEXT, key_fingerprint TEXT, trace_id TEXT, span_id TEXT, tags TEXT,

@@ -131,6 +131,23 @@ static inline bool column_id(sqlite3_stmt *statement, int column, uint8_t id[16]
     return true;
 }
 
+static inline void bind_steps(sqlite3_stmt *statement, int column, const uint32_t *steps)
+{
+    sqlite3_bind_blob(statement, column, steps, FIELD_STEPS * sizeof(*steps),
+                      SQLITE_STATIC); /* NULL binds NULL */
+}
+
+/* Whatever is missing: step 0, which any record overrides. */
+static inline void column_steps(sqlite3_stmt *statement, int column, uint32_t steps[FIELD_STEPS])
+{
+    const void *blob = sqlite3_column_blob(statement, column);
+    size_t length = blob ? (size_t)sqlite3_column_bytes(statement, column) : 0;
+    size_t most = FIELD_STEPS * sizeof(*steps);
+    memset(steps, 0, most);
+    if (blob)
+        memcpy(steps, blob, length < most ? length : most);
+}
+
 /* Texts and numbers of usage_values from and to consecutive columns (usage.c). */
 int store_bind_texts(sqlite3_stmt *statement, int column, const struct usage_values *values);
 int store_bind_numbers(sqlite3_stmt *statement, int column, const struct usage_values *values);

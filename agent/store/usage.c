@@ -128,9 +128,12 @@ static int bind_usage(sqlite3_stmt *statement, const struct usage_row *row)
         sqlite3_bind_int64(statement, column + 1, row->call_step);
         sqlite3_bind_int64(statement, column + 2, row->call_records);
         bind_known(statement, column + 3, row->call_records_total, -1);
-        bind_known(statement, column + 4, row->amendable, 0);
+        if (row->amendable) {
+            bind_steps(statement, column + 4, row->field_steps);
+            sqlite3_bind_int64(statement, column + 5, row->amendable);
+        }
     }
-    column += 5;
+    column += 6;
     column = store_bind_texts(statement, column, values);
     column = store_bind_numbers(statement, column, values);
     /* The one number that is kept as a word. */
@@ -153,9 +156,9 @@ int store_usage_insert(struct store *store, const struct usage_row *row)
     sqlite3_stmt *statement = store_statement(
         store, STATEMENT_USAGE_INSERT,
         "INSERT INTO usage(client_id,lane_id,sequence,time_unix_ns,call_id,call_step,call_records,"
-        "call_records_total,amendable," TALLY_USAGE_TEXTS(TEXT_COLUMN)
+        "call_records_total,field_steps,amendable," TALLY_USAGE_TEXTS(TEXT_COLUMN)
             TALLY_USAGE_NUMBERS(NUMBER_COLUMN) "usage_json,truncated,cost_picodollars,id) "
-                                               "VALUES(?,?,?,?,?,?,?,?,?," TALLY_USAGE_TEXTS(TEXT_MARK)
+                                               "VALUES(?,?,?,?,?,?,?,?,?,?," TALLY_USAGE_TEXTS(TEXT_MARK)
                                                    TALLY_USAGE_NUMBERS(NUMBER_MARK) "?,?,?,?)");
     if (!statement)
         return -ENOMEM;
@@ -171,7 +174,7 @@ int store_usage_update(struct store *store, int64_t usage_id, const struct usage
     sqlite3_stmt *statement = store_statement(
         store, STATEMENT_USAGE_UPDATE,
         "UPDATE usage SET client_id=?,lane_id=?,sequence=?,time_unix_ns=?,call_id=?,call_step=?,"
-        "call_records=?,call_records_total=?,amendable=?," TALLY_USAGE_TEXTS(TEXT_SET)
+        "call_records=?,call_records_total=?,field_steps=?,amendable=?," TALLY_USAGE_TEXTS(TEXT_SET)
             TALLY_USAGE_NUMBERS(NUMBER_SET) "usage_json=?,truncated=?,cost_picodollars=? WHERE id=?");
     if (!statement)
         return -ENOMEM;
@@ -180,7 +183,8 @@ int store_usage_update(struct store *store, int64_t usage_id, const struct usage
 }
 
 /* In the order of the SELECT in store_usage_amendable(). */
-static void read_usage(sqlite3_stmt *statement, struct usage_row *row, struct usage_values *values)
+static void read_usage(sqlite3_stmt *statement, struct usage_row *row, struct usage_values *values,
+                       uint32_t steps[FIELD_STEPS])
 {
     int column = 1;
     row->client_id = sqlite3_column_int64(statement, column++);
@@ -190,6 +194,8 @@ static void read_usage(sqlite3_stmt *statement, struct usage_row *row, struct us
     row->call_step = (uint32_t)sqlite3_column_int64(statement, column++);
     row->call_records = sqlite3_column_int64(statement, column++);
     row->call_records_total = column_known(statement, column++, -1);
+    column_steps(statement, column++, steps);
+    row->field_steps = steps;
     row->amendable = (uint32_t)sqlite3_column_int64(statement, column++);
     row->cost_known = sqlite3_column_type(statement, column) != SQLITE_NULL;
     row->cost_picodollars = sqlite3_column_int64(statement, column++);
@@ -208,7 +214,7 @@ int store_usage_amendable(struct store *store, const uint8_t call_id[16], store_
     sqlite3_stmt *statement = store_statement(
         store, STATEMENT_USAGE_AMENDABLE,
         "SELECT id,client_id,lane_id,sequence,time_unix_ns,call_step,call_records,call_records_total,"
-        "amendable,cost_picodollars,usage_json,truncated," TALLY_USAGE_TEXTS(TEXT_COLUMN)
+        "field_steps,amendable,cost_picodollars,usage_json,truncated," TALLY_USAGE_TEXTS(TEXT_COLUMN)
             TALLY_USAGE_NUMBERS(NUMBER_COLUMN) "0 FROM usage WHERE call_id=? AND amendable IS NOT NULL");
     if (!statement)
         return -ENOMEM;
@@ -218,7 +224,8 @@ int store_usage_amendable(struct store *store, const uint8_t call_id[16], store_
         return result;
     struct usage_values values = {.numbers_known = 0};
     struct usage_row row = {.call_id = call_id};
-    read_usage(statement, &row, &values);
+    uint32_t steps[FIELD_STEPS];
+    read_usage(statement, &row, &values, steps);
     result = take(context, sqlite3_column_int64(statement, 0), &row);
     store_done(statement);
     return result < 0 ? result : 1;
