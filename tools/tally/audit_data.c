@@ -123,6 +123,7 @@ static void take_client(struct audit *audit, sqlite3_stmt *row)
     client->sums.persisted = sqlite3_column_int64(row, 8);
     client->sums.lost = sqlite3_column_int64(row, 9);
     client->refused = sqlite3_column_int64(row, 10);
+    client->object = sqlite3_column_type(row, 11) != SQLITE_NULL;
 }
 
 static int read_database(struct audit *audit, struct db *db)
@@ -145,7 +146,7 @@ static int read_database(struct audit *audit, struct db *db)
              take_loss) != EXIT_SUCCESS ||
         each(audit, db,
              "SELECT id, lower(hex(session_id)), service, host, pid, coalesce(ended, 'running'), complete,"
-             " written, persisted, lost, refused FROM clients ORDER BY id",
+             " written, persisted, lost, refused, parent_id FROM clients ORDER BY id",
              take_client) != EXIT_SUCCESS ||
         db_number(db, "SELECT max(id) FROM clients", 0, &newest) != EXIT_SUCCESS ||
         db_number(db, "SELECT count(*) FROM clients", 0, &count) != EXIT_SUCCESS ||
@@ -355,7 +356,9 @@ static void balance_client(struct audit *audit, struct audit_client *client)
 {
     struct audit_sums *sums = &client->sums;
 
-    audit->clients_persisted += sums->persisted;
+    /* The records of a client object count for its process too. */
+    if (!client->object)
+        audit->clients_persisted += sums->persisted;
     for (size_t i = 0; i < audit->lane_count; i++) {
         if (audit->lanes[i].client_id == client->id && audit->lanes[i].id != 0)
             sums->waiting += audit->lanes[i].sums.waiting;

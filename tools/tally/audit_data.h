@@ -62,6 +62,7 @@ struct audit_client {
     int64_t pid;
     char *state;
     bool complete;
+    bool object; /* of a process that embeds several clients */
     wide_t refused;
     struct audit_sums sums;
 };
@@ -93,7 +94,7 @@ struct audit {
     bool lost_unknown;
     bool agent_missing; /* something waits where no agent runs */
     bool clients_pruned;
-    wide_t clients_persisted; /* over all clients */
+    wide_t clients_persisted; /* over all processes */
     char **problems;          /* sentences: whatever is not as it must be */
     size_t problem_count;
 };
