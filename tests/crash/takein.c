@@ -70,15 +70,28 @@ int takein_run(const char *state, char *const arenas[], unsigned int count, char
     return -1;
 }
 
+/* Of the same build as this program: DIR/tests/crash/test_... */
+static void command_path(char *out, size_t bytes)
+{
+    char self[400];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[length > 0 ? length : 0] = '\0';
+    for (int i = 0; i < 3; i++) {
+        char *slash = strrchr(self, '/');
+        if (slash)
+            *slash = '\0';
+    }
+    snprintf(out, bytes, "%s/tally", self);
+}
+
 static int audit(const char *state)
 {
     char program[512];
-    const char *build = getenv("TALLY_TEST_BUILD");
-    snprintf(program, sizeof program, "%s/tally", build ? build : "build");
+    command_path(program, sizeof program);
     pid_t pid = fork();
     if (pid == 0) {
-        int null = open("/dev/null", O_WRONLY);
-        dup2(null, STDOUT_FILENO);
+        if (!getenv("TALLY_CRASH_KEEP"))
+            dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDOUT_FILENO);
         execl(program, "tally", "audit", "--quiet", "--state-dir", state, (char *)NULL);
         _exit(127);
     }

@@ -3,6 +3,7 @@
  *
  * TALLY_CRASH_TAKEIN=K  every K-th kill point goes through the agent in scenarios that are not short (default: every one)
  * TALLY_CRASH_ONLY=NAME one scenario
+ * TALLY_CRASH_KEEP=1    leave arenas and database of a failure in /dev/shm
  */
 #include "support/test.h"
 
@@ -327,8 +328,10 @@ static void run_worker(const struct scenario *scenario, struct report *report, u
     setenv("TALLY_OVERFLOW", "drop", 1);
     pin(number);
     int result = work(takein_every);
-    sweep();
-    remove_state();
+    if (!result || !getenv("TALLY_CRASH_KEEP")) {
+        sweep();
+        remove_state();
+    }
     _exit(result ? 1 : 0);
 }
 
