@@ -54,6 +54,19 @@ static void set_text(char *out, size_t bytes, const char *text, uint32_t *trunca
     out[length] = '\0';
 }
 
+/* A claimed place becomes a session of its own. */
+static void client_begin(struct tally_client *client, const struct tally_options *options)
+{
+    const struct tally_client *process = tally_process.clients[0];
+    client->truncated = 0;
+    set_text(client->service, sizeof client->service,
+             options && options->service ? options->service : process->service, &client->truncated);
+    set_text(client->tags, sizeof client->tags, options && options->tags ? options->tags : process->tags,
+             &client->truncated);
+    client_identify(client, process);
+    __atomic_store_n(&client->state, CLIENT_LIVE, __ATOMIC_RELAXED); /* its users get it from the caller */
+}
+
 TALLY_API struct tally_client *tally_client_new(const struct tally_options *options)
 {
     struct thread *thread = &tally_thread;
@@ -66,24 +79,16 @@ TALLY_API struct tally_client *tally_client_new(const struct tally_options *opti
         errno = EBUSY;
         return NULL;
     }
-    int saved = errno;
+    struct slow_path slow = slow_path_begin();
     int result = process_start();
     if (result == 0)
         client = claim(&result);
+    if (client)
+        client_begin(client, options);
+    slow_path_end(slow);
     thread_leave(thread);
-    if (!client) {
+    if (!client)
         errno = -result;
-        return NULL;
-    }
-    const struct tally_client *process = tally_process.clients[0];
-    client->truncated = 0;
-    set_text(client->service, sizeof client->service,
-             options && options->service ? options->service : process->service, &client->truncated);
-    set_text(client->tags, sizeof client->tags, options && options->tags ? options->tags : process->tags,
-             &client->truncated);
-    client_identify(client, process);
-    __atomic_store_n(&client->state, CLIENT_LIVE, __ATOMIC_RELAXED); /* its users get it from the caller */
-    errno = saved;
     return client;
 }
 
