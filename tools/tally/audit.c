@@ -3,6 +3,7 @@
 #include "command.h"
 #include "document.h"
 #include "output.h"
+#include "text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -232,18 +233,44 @@ static void print_one(struct table *table)
     putchar('\n');
 }
 
-static void print_sums(const struct audit_sums *sums)
+/* One cause's losses, all lanes and clients together. */
+static void print_cause(const struct audit *audit, size_t first, int width)
 {
-    char text[5][NUMBER_BYTES];
-    int width = (int)strlen(number_text(sums->written, text[0]));
+    const char *cause = audit->losses[first].cause;
+    wide_t records = 0;
+    bool unknown = false;
+    char text[NUMBER_BYTES];
 
-    printf("written      %*s\n", width, text[0]);
-    printf("persisted    %*s\n", width, number_text(sums->persisted, text[1]));
-    printf("waiting      %*s\n", width, number_text(sums->waiting, text[2]));
-    printf("lost         %*s\n", width, number_text(sums->lost, text[3]));
-    printf("unaccounted  %*s\n", width, number_text(sums->unaccounted, text[4]));
+    for (size_t i = 0; i < audit->loss_count; i++) {
+        const struct audit_loss *loss = &audit->losses[i];
+        if (strcmp(loss->cause, cause) != 0)
+            continue;
+        if (i < first)
+            return; /* said already */
+        records += loss->records;
+        unknown = unknown || !loss->counted;
+    }
+    char *safe = text_shown(cause, strlen(cause));
+    printf("             %*s  %s%s\n", width, number_text(records, text), safe,
+           unknown ? ", and an unknown number" : "");
+    free(safe);
+}
+
+static void print_sums(const struct audit *audit)
+{
+    const struct audit_sums *sums = &audit->total;
+    char text[NUMBER_BYTES];
+    int width = (int)strlen(number_text(sums->written, text));
+
+    printf("written      %*s\n", width, text);
+    printf("persisted    %*s\n", width, number_text(sums->persisted, text));
+    printf("waiting      %*s\n", width, number_text(sums->waiting, text));
+    printf("lost         %*s\n", width, number_text(sums->lost, text));
+    for (size_t i = 0; i < audit->loss_count; i++)
+        print_cause(audit, i, width);
+    printf("unaccounted  %*s\n", width, number_text(sums->unaccounted, text));
     if (sums->twice != 0)
-        printf("twice        %*s\n", width, number_text(sums->twice, text[4]));
+        printf("twice        %*s\n", width, number_text(sums->twice, text));
 }
 
 static void print_people(const struct audit *audit, const struct audit_tables *tables, bool quiet)
@@ -251,9 +278,9 @@ static void print_people(const struct audit *audit, const struct audit_tables *t
     if (!quiet) {
         print_one(tables->lanes);
         print_one(tables->clients);
+        print_one(tables->losses);
     }
-    print_one(tables->losses);
-    print_sums(&audit->total);
+    print_sums(audit);
     if (audit->lost_unknown)
         puts("Note: some losses are of unknown size and not in these numbers.");
     if (audit->agent_missing)

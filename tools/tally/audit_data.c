@@ -98,6 +98,8 @@ static void take_loss(struct audit *audit, sqlite3_stmt *row)
     loss->lane = sqlite3_column_int64(row, 1);
     loss->client_id = sqlite3_column_int64(row, 2);
     loss->cause = copy_text(row, 3);
+    if (loss->cause == NULL)
+        loss->cause = must_copy("unknown");
     loss->numbered = sqlite3_column_int(row, 4) != 0;
     loss->counted = !db_is_null(row, 5);
     loss->records = sqlite3_column_int64(row, 5);

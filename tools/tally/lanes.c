@@ -3,6 +3,7 @@
 #include "command.h"
 #include "document.h"
 #include "identity.h"
+#include "robust.h"
 #include "table.h"
 
 #include <inttypes.h>
@@ -15,7 +16,7 @@ static const char help[] =
     "\n"
     "The rings in shared memory as they are now. Needs no agent and no database.\n"
     "\n"
-    "  --all            also lanes that are free and empty\n"
+    "  --all            also lanes that nobody owns and in which nothing waits\n"
     "  --arena NAME     look at this arena instead of TALLY_ARENA or the default; may be repeated\n"
     "  --format FORMAT  table (default), json or csv; --json is --format json\n"
     "\n"
@@ -110,7 +111,7 @@ static void fill(struct table *table, const struct arena_scan *scan, bool all)
 
     for (size_t i = 0; i < scan->lane_count; i++) {
         const struct lane_scan *lane = &scan->lanes[i];
-        bool idle = lane->look.owner == 0 && lane->look.tail == lane->durable.position;
+        bool idle = robust_free(lane->look.owner) && lane->look.tail == lane->durable.position;
         if (idle && !all && lane->trouble == NULL)
             continue;
         table_row(table);
