@@ -64,11 +64,12 @@ struct process {
 extern struct process tally_process;
 
 struct thread {
-    volatile int busy;      /* within a tally call */
-    uint64_t generation;    /* of the process when the lane was taken */
-    struct lane_view *lane; /* NULL: none yet */
-    uint64_t refused_until; /* monotonic ns: no lane could be had, do not try before */
-    int refusal;            /* why */
+    volatile int busy;          /* within a tally call */
+    uint64_t generation;        /* of the process when the lane was taken */
+    struct lane_view *lane;     /* NULL: none yet */
+    uint64_t refused_until;     /* monotonic ns: no lane could be had, do not try before */
+    int refusal;                /* why */
+    struct arena_view *refuser; /* where refusals are counted; NULL: there is no arena */
 };
 extern __thread struct thread tally_thread;
 

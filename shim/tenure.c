@@ -297,13 +297,14 @@ static int take_by_table(struct arena_view *arena, int fd, struct lane_view **ou
     return failure;
 }
 
-static int take_any(struct lane_view **out)
+static int take_any(struct lane_view **out, struct arena_view **from)
 {
     struct arena_view *arena;
     int fd;
     int result = arena_get(&arena, &fd);
     if (result)
         return result;
+    *from = arena;
     const struct tally_board *board = arena_board(arena);
     uint64_t announce = __atomic_load_n(&board->announce, __ATOMIC_RELAXED);
     if (board == &arena_no_board || TALLY_ANNOUNCED_STATE(announce) == TALLY_AGENT_MOVED)
@@ -312,9 +313,15 @@ static int take_any(struct lane_view **out)
     if (!*out)
         result = take_by_table(arena, fd, out);
     close(fd);
-    if (result)
-        __atomic_fetch_add(&arena->header->refused[TALLY_REFUSED_NO_LANE], 1, __ATOMIC_RELAXED);
     return result;
+}
+
+/* Each record that is turned away for want of a lane is counted, also those for which nobody looks again. */
+static int refuse(const struct thread *thread)
+{
+    if (thread->refuser)
+        __atomic_fetch_add(&thread->refuser->header->refused[TALLY_REFUSED_NO_LANE], 1, __ATOMIC_RELAXED);
+    return thread->refusal;
 }
 
 /* ---- introducing ---------------------------------------------------------------------- */
@@ -360,14 +367,15 @@ static int take(struct thread *thread)
         return -EAGAIN;
     uint64_t now = clock_ns(CLOCK_MONOTONIC);
     if (thread->refused_until && now < thread->refused_until)
-        return thread->refusal;
+        return refuse(thread);
     struct lane_view *lane = NULL;
-    result = take_any(&lane);
+    thread->refuser = NULL;
+    result = take_any(&lane, &thread->refuser);
     if (result) {
         thread->refusal = result;
         thread->refused_until = now + RETRY_NS;
         process_debug("tally: no lane for thread %u: error %d", gettid_now(), -result);
-        return result;
+        return refuse(thread);
     }
     thread->refused_until = 0;
     thread->lane = lane;
