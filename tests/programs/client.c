@@ -18,10 +18,12 @@
  *   raise=SIG                 a signal to the process
  *   stage=N, await=N          tell the test; wait for it
  *   closefrom=N, descriptors, mappings  the numbers are noted
+ *   uid=N                     become another user
  *   exit=N, _exit=N, quick_exit=N, return=N
  */
 #include "support/program.h"
 
+#include <grp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -315,6 +317,13 @@ static void step_mappings(void)
 {
     program_result((int64_t)program_mappings());
 }
+static void step_uid(void)
+{
+    uid_t uid = (uid_t)self.numbers[0];
+
+    if (setgroups(0, NULL) != 0 || setgid(uid) != 0 || setuid(uid) != 0)
+        _exit(122);
+}
 static void step_exit(void)
 {
     exit((int)self.numbers[0]);
@@ -344,7 +353,7 @@ static const struct step {
     STEP(hold),        STEP(stop),     STEP(release), STEP(shutdown),   STEP(shutdowns),  STEP(new),
     STEP(object),      STEP(free),     STEP(begin),   STEP(progress),   STEP(end),        STEP(handler),
     STEP(ignore),      STEP(block),    STEP(raise),   STEP(stage),      STEP(await),      STEP(closefrom),
-    STEP(descriptors), STEP(mappings), STEP(exit),    STEP(_exit),      STEP(quick_exit), STEP(return ),
+    STEP(descriptors), STEP(mappings), STEP(exit),    STEP(_exit), STEP(uid),      STEP(quick_exit), STEP(return ),
 };
 
 static void run_step(const char *argument)

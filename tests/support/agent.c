@@ -47,6 +47,8 @@ static void become_agent(const struct room *room, const struct sockaddr_un *addr
     setenv("NOTIFY_SOCKET", address->sun_path, 1);
     unsetenv("TALLY_ARENA");
     unsetenv("TALLY_STATE_DIR");
+    for (size_t i = 0; i < room->setting_count; i++) /* it may be the one who makes the arena */
+        putenv(room->settings[i]);
     snprintf(path, sizeof(path), "%s/tallyd", room_build());
     if (room->agent_users == NULL)
         execl(path, path, "--foreground", "--state-dir", room->state, "--arena", room->arena, (char *)NULL);

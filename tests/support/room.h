@@ -30,9 +30,8 @@ struct room {
     char other_arena_path[128]; /* a second one that the agent serves; empty: none */
     const char *agent_users;    /* not NULL: arenas have their default names, the agent serves these users */
     char state[ROOM_PATH_MAX];
-    char *settings[ROOM_SETTINGS_MAX]; /* NAME=value for programs started from now on */
+    char *settings[ROOM_SETTINGS_MAX]; /* NAME=value for programs and agents started from now on */
     size_t setting_count;
-    uid_t uid;      /* that programs run as; 0: the test's own */
     bool talkative; /* programs may print */
     struct counters *counters;
     struct program programs[ROOM_PROGRAMS_MAX];
