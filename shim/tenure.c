@@ -145,14 +145,18 @@ static void tenure_begin(struct lane_view *view)
 {
     struct tally_lane_entry *entry = lane_entry(view->arena, view->lane);
     struct tally_identity *identity = &view->header->identity;
+    uint64_t start_time = view->tid == tally_process.pid ? tally_process.start_time
+                                                         : identity_start_time(tally_process.pid, view->tid);
+    /* Start time first to unknown, and known last: our tid beside a predecessor's start time would say that we
+     * are gone, and reclaim() in another process would give the lane away. Release: pairs with the two reads there. */
+    __atomic_store_n(&identity->start_time, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&identity->tid, view->tid, __ATOMIC_RELEASE);
+    __atomic_store_n(&identity->pid, tally_process.pid, __ATOMIC_RELAXED);
+    __atomic_store_n(&identity->pid_namespace, tally_process.pid_namespace, __ATOMIC_RELAXED);
+    __atomic_store_n(&identity->start_time, start_time, __ATOMIC_RELEASE);
     view->tenure = __atomic_add_fetch(&entry->tenures, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&entry->hint, view->tid, __ATOMIC_RELAXED);
     __atomic_store_n(&view->generation, process_generation(), __ATOMIC_RELAXED);
-    identity->pid = tally_process.pid;
-    identity->tid = view->tid;
-    identity->start_time = view->tid == tally_process.pid ? tally_process.start_time
-                                                          : identity_start_time(tally_process.pid, view->tid);
-    identity->pid_namespace = tally_process.pid_namespace;
 }
 
 /* Try to take the lane of a claimed view. On failure the claim is given back. */
@@ -204,6 +208,13 @@ static uint32_t owner_word(const struct arena_view *arena, int fd, uint32_t lane
     return pread(fd, &word, sizeof word, at) == (ssize_t)sizeof word ? word : 1;
 }
 
+static bool owner_identity(const struct arena_view *arena, int fd, uint32_t lane, struct tally_identity *out)
+{
+    off_t at = (off_t)(tally_lane_offset(&arena->shape, lane) + arena->shape.ring_bytes +
+                       offsetof(struct tally_lane_header, identity));
+    return pread(fd, out, sizeof *out, at) == (ssize_t)sizeof *out;
+}
+
 static int take_lane(struct arena_view *arena, int fd, uint32_t lane, struct lane_view **out)
 {
     struct lane_view *view = view_of(arena, lane);
@@ -224,10 +235,9 @@ static int take_lane(struct arena_view *arena, int fd, uint32_t lane, struct lan
 static void reclaim(struct arena_view *arena, int fd, uint32_t lane, uint32_t word)
 {
     struct tally_identity identity;
-    off_t at = (off_t)(tally_lane_offset(&arena->shape, lane) + arena->shape.ring_bytes +
-                       offsetof(struct tally_lane_header, identity));
-    if (pread(fd, &identity, sizeof identity, at) != (ssize_t)sizeof identity ||
-        identity.tid != (word & FUTEX_TID_MASK) || !identity_gone(&identity, tally_process.pid_namespace))
+    struct tally_identity again;
+    if (!owner_identity(arena, fd, lane, &identity) || identity.tid != (word & FUTEX_TID_MASK) ||
+        !identity_gone(&identity, tally_process.pid_namespace))
         return;
     uint32_t nobody = 0;
     /* acquire, release: one thread of this process at a time uses the list node. */
@@ -241,7 +251,11 @@ static void reclaim(struct arena_view *arena, int fd, uint32_t lane, uint32_t wo
     uint32_t seen = __atomic_load_n(lock, __ATOMIC_RELAXED);
     uint32_t tid = gettid_now();
     if ((head || !tally_process.robust) && robust_free(seen) && robust_take(head, lock, seen, tid)) {
-        if (owner_word(arena, fd, lane) == word && identity_gone(&identity, tally_process.pid_namespace)) {
+        /* The identity may have been read while a new owner wrote its own: words of one pread are of different ages,
+         * those of two are not both wrong in the same way. */
+        if (owner_word(arena, fd, lane) == word && owner_identity(arena, fd, lane, &again) &&
+            memcmp(&identity, &again, sizeof identity) == 0 &&
+            identity_gone(&identity, tally_process.pid_namespace)) {
             struct lane_view *view = view_of(arena, lane);
             if (view || view_map(arena, fd, lane, &view) == 0) {
                 /* relaxed: the dead owner's stores are as visible as its end, which we have seen by the kernel. */
