@@ -180,7 +180,10 @@ int lane_write(struct lane_view *lane, struct tally_record_header *record)
 /* Monotonic: of two threads that raise it, or of one whose lane has passed on meanwhile, none takes it back. */
 void lane_finish(struct lane_view *lane)
 {
-    uint64_t sequence = __atomic_load_n(&lane->sequence, __ATOMIC_RELAXED);
+    /* acquire: pairs with the release in adopt(): who sees a predecessor's number sees that we have written nothing yet. */
+    uint64_t sequence = __atomic_load_n(&lane->sequence, __ATOMIC_ACQUIRE);
+    if (!__atomic_load_n(&lane->introduced[0], __ATOMIC_RELAXED))
+        return; /* no CLIENT record yet: the last record is a predecessor's, who may have died */
     uint64_t *final_sequence = &lane->header->final_sequence;
     uint64_t found = __atomic_load_n(final_sequence, __ATOMIC_RELAXED);
     /* release: pairs with the acquire fence in lane_read() of the agent: with the mark it sees the records. */

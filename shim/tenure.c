@@ -129,7 +129,10 @@ static int adopt(struct lane_view *view)
     if (tail - durable + 2 * TALLY_RECORD_BYTES_MAX > view->ring_bytes)
         return -EAGAIN; /* the agent is behind: another lane serves better */
     __atomic_store_n(&view->tail, tail, __ATOMIC_RELAXED);
-    __atomic_store_n(&view->sequence, slots[slot].sequence, __ATOMIC_RELAXED);
+    __atomic_store_n(&view->introduced[0], 0, __ATOMIC_RELAXED);
+    memset(view->introduced + 1, 0, sizeof view->introduced - sizeof view->introduced[0]);
+    /* release: pairs with the acquire in lane_finish(). */
+    __atomic_store_n(&view->sequence, slots[slot].sequence, __ATOMIC_RELEASE);
     view->durable = durable;
     view->offset = (uint32_t)(tail % view->ring_bytes);
     view->looked_ns = clock_ns(CLOCK_REALTIME);
@@ -137,7 +140,6 @@ static int adopt(struct lane_view *view)
     view->stale = false;
     view->blocked_ns = 0;
     view->refused_before = __atomic_load_n(&header->refused_full, __ATOMIC_RELAXED);
-    memset(view->introduced, 0, sizeof view->introduced);
     return 0;
 }
 
@@ -365,7 +367,7 @@ int lane_introduce(struct lane_view *lane, uint16_t index)
     record->time_unix_ns = clock_ns(CLOCK_REALTIME);
     int result = lane_write(lane, record);
     if (result == 0)
-        lane->introduced[index] = client->generation;
+        __atomic_store_n(&lane->introduced[index], client->generation, __ATOMIC_RELAXED);
     return result;
 }
 
