@@ -17,13 +17,20 @@ static bool owner_gone(const struct ledger *ledger, struct ledger_lane_private *
                        const struct ledger_lane_view *view)
 {
     uint32_t tid = view->owner & FUTEX_TID_MASK;
+    uint32_t before = lane->vanished;
+    lane->vanished = 0;
     if (!tid || (view->owner & FUTEX_OWNER_DIED))
         return true;
     if (!ledger->own_namespace || view->identity.pid_namespace != ledger->own_namespace ||
         view->identity.tid != tid)
         return false;
-    bool exact = lane->looks++ % LOOKS_TO_EXACT == 0;
-    return liveness_thread(view->identity.pid, tid, clamp(view->identity.start_time), exact) == LIVENESS_GONE;
+    bool exact = before || lane->looks++ % LOOKS_TO_EXACT == 0;
+    if (liveness_thread(view->identity.pid, tid, clamp(view->identity.start_time), exact) != LIVENESS_GONE)
+        return false;
+    /* This look is younger than the view: the thread may have recorded, marked its end and left in between. What
+     * stands in a view that is read from now on is its last word. */
+    lane->vanished = tid;
+    return before == tid;
 }
 
 /* Whose refusals they are is sure only while the tenure that is known is the one that refused. */

@@ -84,6 +84,7 @@ struct ledger_lane_private {
     uint32_t tenure_serial;       /* which tenure it is, since the agent started */
     uint32_t observed_serial;     /* which one it was at the last ledger_observe() */
     uint32_t looks;
+    uint32_t vanished; /* tid of an owner whose word is unmarked and that the last observation found gone */
     bool dirty;
     LIST_ENTRY(ledger_lane_private) dirty_link;
 };

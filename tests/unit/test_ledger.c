@@ -636,9 +636,38 @@ static void an_unmarked_owner_that_is_gone_has_died(void **state)
     assert_int_equal(ledger_observe(kit->ledger, kit->arena, 0, &other), 0);
     assert_true(kit->arena->lanes[0].tenure_open);
     assert_int_equal(ledger_observe(kit->ledger, kit->arena, 0, &view), 0);
+    assert_true(
+        kit->arena->lanes[0].tenure_open); /* the view may be older than its end: it may have left cleanly */
+    assert_int_equal(ledger_observe(kit->ledger, kit->arena, 0, &view), 0);
     assert_false(kit->arena->lanes[0].tenure_open);
     kit_tick(kit);
     kit_expect(kit, "SELECT ended FROM clients", "died");
+}
+
+static void an_owner_that_left_while_it_was_looked_for(void **state)
+{
+    struct kit *kit = *state;
+    int64_t start;
+    pid_t pid = start_process(&start);
+    add_process(kit, 0, 'a', pid, start);
+    kit_drain(kit);
+    struct ledger_lane_view view = {.owner = (uint32_t)pid,
+                                    .drained = true,
+                                    .tenure = 1,
+                                    .identity = {.pid = (uint32_t)pid,
+                                                 .tid = (uint32_t)pid,
+                                                 .start_time = (uint64_t)start,
+                                                 .pid_namespace = liveness_own_namespace()}};
+    assert_int_equal(ledger_observe(kit->ledger, kit->arena, 0, &view), 0);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    /* read before it left, shown after */
+    assert_int_equal(ledger_observe(kit->ledger, kit->arena, 0, &view), 0);
+    view.owner = 0;
+    view.final_sequence = kit->arena->lanes[0].sequence;
+    assert_int_equal(ledger_observe(kit->ledger, kit->arena, 0, &view), 0);
+    kit_tick(kit);
+    kit_expect(kit, "SELECT ended FROM clients", "clean");
 }
 
 #define kit_test(function) cmocka_unit_test_setup_teardown(function, kit_setup, kit_teardown)
@@ -675,6 +704,7 @@ int main(void)
         kit_test(a_living_process_without_tenures_runs_on),
         kit_test(a_living_process_with_a_dead_tenure_has_called_exec),
         kit_test(an_unmarked_owner_that_is_gone_has_died),
+        kit_test(an_owner_that_left_while_it_was_looked_for),
     };
     return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
 }
