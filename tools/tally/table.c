@@ -226,14 +226,22 @@ static size_t layout_width(const struct table *table, const struct layout *layou
     return sum > GAP ? sum - GAP : 0;
 }
 
+/* How narrow a text's column may become: its heading stays whole. */
+static size_t least_width(const struct table *table, size_t column)
+{
+    size_t title = text_width(table->columns[column].title);
+
+    return title > SHRINK_LEAST ? title : SHRINK_LEAST;
+}
+
 /* Width if every text were as short as it may be. */
 static size_t layout_least(const struct table *table, const struct layout *layout)
 {
     size_t sum = layout_width(table, layout);
 
     for (size_t c = 0; c < table->column_count; c++) {
-        if ((table->columns[c].flags & TABLE_SHRINK) != 0 && layout->width[c] > SHRINK_LEAST)
-            sum -= layout->width[c] - SHRINK_LEAST;
+        if ((table->columns[c].flags & TABLE_SHRINK) != 0 && layout->width[c] > least_width(table, c))
+            sum -= layout->width[c] - least_width(table, c);
     }
     return sum;
 }
@@ -263,7 +271,7 @@ static void shrink(const struct table *table, struct layout *layout, size_t widt
     while (layout_width(table, layout) > width) {
         size_t widest = table->column_count;
         for (size_t c = 0; c < table->column_count; c++) {
-            if ((table->columns[c].flags & TABLE_SHRINK) != 0 && layout->width[c] > SHRINK_LEAST &&
+            if ((table->columns[c].flags & TABLE_SHRINK) != 0 && layout->width[c] > least_width(table, c) &&
                 (widest == table->column_count || layout->width[c] > layout->width[widest]))
                 widest = c;
         }
