@@ -87,7 +87,7 @@ static int64_t sleep_bound(const struct collector *collector)
     int64_t now = clock_now(CLOCK_MONOTONIC);
     int64_t bound = collector->config->retention_days ? RETAIN_IDLE_NS : -1;
     int64_t retry = stations_retry_ns(collector);
-    bool bounded = collector->barrier_refused;
+    bool bounded = collector->barrier_refused || collector->unwatched;
 
     for (const struct served *served = collector->served; served; served = served->next)
         if (served->in_use || served->orphaned || !doorbell_sound(&served->doorbell))
@@ -121,7 +121,7 @@ static void attend(struct collector *collector)
     char error[COLLECTOR_ERROR_BYTES];
     int64_t retry = stations_retry_ns(collector);
 
-    if (collector->events.names) {
+    if (collector->events.names || collector->unwatched) {
         collector->events.names = false;
         stations_check(collector);
     } else if (retry && retry <= clock_now(CLOCK_MONOTONIC)) {
@@ -147,7 +147,7 @@ static int sleep_until_rung(struct collector *collector)
         if (events_wait(&collector->events, sleep_bound(collector)))
             return 0;
         int64_t retry = stations_retry_ns(collector);
-        if (retry && retry <= clock_now(CLOCK_MONOTONIC))
+        if (collector->unwatched || (retry && retry <= clock_now(CLOCK_MONOTONIC)))
             return 0;
     }
 }
@@ -356,6 +356,7 @@ int collector_run(struct agent_config *config, int argc, char **argv, char error
     if (result == 0) {
         log_line(LOG_NOTE, "tallyd %s serves %s, state in %s", TALLY_VERSION,
                  collector.stations ? collector.stations->path : "nothing", config->state_directory);
+        collector.events.names = true; /* begin to watch them */
         sd_notify(0, "READY=1");
         result = loop(&collector, config, argc, argv);
         sd_notify(0, "STOPPING=1");

@@ -47,11 +47,24 @@ void events_close(struct events *events)
     }
 }
 
-int events_watch(struct events *events, const char *folder)
+int events_watch_folder(struct events *events, const char *folder)
 {
-    int watch = inotify_add_watch(events->inotify, folder,
-                                  IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR);
-    return watch < 0 ? -errno : 0;
+    int watch =
+        inotify_add_watch(events->inotify, folder, IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_ONLYDIR);
+    return watch < 0 ? -errno : watch;
+}
+
+int events_watch_file(struct events *events, const char *path)
+{
+    /* IN_ATTRIB comes with each change of the number of names, also while the file is open. */
+    int watch =
+        inotify_add_watch(events->inotify, path, IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF | IN_DONT_FOLLOW);
+    return watch < 0 ? -errno : watch;
+}
+
+void events_unwatch(struct events *events, int watch)
+{
+    inotify_rm_watch(events->inotify, watch);
 }
 
 static void read_names(struct events *events)
@@ -62,9 +75,8 @@ static void read_names(struct events *events)
     while ((got = read(events->inotify, bytes, sizeof bytes)) > 0) {
         for (char *at = bytes; at < bytes + got;) {
             struct inotify_event *event = (struct inotify_event *)(void *)at;
-            /* Lost events, or a folder that went away: look at everything. */
-            if (event->mask & (IN_Q_OVERFLOW | IN_IGNORED) ||
-                (event->len && events->relevant(events->context, event->name)))
+            /* Without a name: a watched file or folder itself, or events have been lost. */
+            if (!event->len || events->relevant(events->context, event->name))
                 events->names = true;
             at += sizeof *event + event->len;
         }

@@ -23,8 +23,11 @@ struct events {
 int events_open(struct events *events, bool (*relevant)(void *, const char *), void *context);
 void events_close(struct events *events);
 
-/* Watch a folder for names that come and go; again for the same folder is harmless. */
-int events_watch(struct events *events, const char *folder);
+/* Watch a folder for names that come and go (only relevant ones count), or a file for losing its name; again for
+ * the same one is harmless. Returns a number for events_unwatch(), or -errno. */
+int events_watch_folder(struct events *events, const char *folder);
+int events_watch_file(struct events *events, const char *path);
+void events_unwatch(struct events *events, int watch);
 
 /* Wait for at most so long (negative: without bound). Returns whether anything relevant happened. */
 bool events_wait(struct events *events, int64_t timeout_ns);

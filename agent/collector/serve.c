@@ -27,7 +27,8 @@ static int open_problem(const char *path, int result, struct attach_problem *pro
                        "%s is no arena of this version, or it is truncated; remove it, or name another "
                        "with --arena",
                        path);
-    return PROBLEM(result, "cannot open arena %s: %s", path, strerror(-result));
+    return PROBLEM(result, "cannot open arena %s: %s; if that cannot be mended, name another with --arena",
+                   path, strerror(-result));
 }
 
 static int take_lock(struct station *station, uid_t owner, struct attach_problem *problem)
@@ -71,6 +72,9 @@ static int open_arena(struct collector *collector, struct station *station, stru
     if (!station->create || collector->once)
         return -ENOENT;
     result = take_lock(station, geteuid(), problem);
+    if (result == -ENOENT)
+        return PROBLEM(-ENOTDIR, "there is no folder for arena %s: make it, or name another with --arena",
+                       station->path);
     if (result)
         return result;
     int fd = arena_file_open(station->path, group, true, &header);

@@ -63,6 +63,8 @@ struct station {
     int lock;            /* -1: not held */
     struct served *here; /* NULL: none */
     int64_t retry_ns;    /* monotonic: try again then; 0: when the file system says so */
+    int folder_watch;    /* -1: none; several names in one folder share one */
+    int file_watch[3];   /* the arena, its board, its lock */
 };
 
 struct batch {
@@ -81,6 +83,7 @@ struct collector {
     struct served *served;
     int state_lock;
     bool once;            /* take what is there and leave: no arena is made, nothing is waited for */
+    bool unwatched;       /* the kernel grants no more watches: look at the names each second */
     bool barrier_refused; /* no membarrier: a lost wake-up is possible, and costs the bound */
     bool settling;        /* the end: show the ledger everything in every round */
     int64_t retained_ns;  /* monotonic: when to look for old rows again */
@@ -114,6 +117,9 @@ void serve_orphan(struct collector *collector, struct station *station);
 int serve_check_board(struct collector *collector, struct served *served);
 /* Not within a transaction. retired: it is gone for good. */
 int serve_detach(struct collector *collector, struct served *served, bool retired);
+
+/* watch.c: after names have been looked at: watch what the next change of them shows in. */
+void watch_update(struct collector *collector);
 
 /* stations.c: the names under which arenas are expected. */
 /* Take the configuration's names over. Returns 0 or -1 with error[]. */

@@ -4,12 +4,12 @@
 #include "board/agent_lock.h"
 #include "log/log.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RETRY_NS     (5 * SECOND_NS)
@@ -21,15 +21,6 @@
 static const char *base_name(const char *path)
 {
     return strrchr(path, '/') + 1;
-}
-
-static int watch_folder(struct collector *collector, const char *path)
-{
-    char folder[ARENA_PATH_MAX];
-    size_t length = (size_t)(base_name(path) - path);
-    memcpy(folder, path, length);
-    folder[length > 1 ? length - 1 : length] = '\0';
-    return events_watch(&collector->events, folder);
 }
 
 static struct station *find_station(const struct collector *collector, const char *path)
@@ -60,6 +51,9 @@ static int add_station(struct collector *collector, const char *path, uid_t uid,
     station->create = create;
     station->wanted = true;
     station->lock = -1;
+    station->folder_watch = -1;
+    for (int i = 0; i < 3; i++)
+        station->file_watch[i] = -1;
     *link = station;
     return 0;
 }
@@ -149,12 +143,6 @@ int stations_configure(struct collector *collector, char error[COLLECTOR_ERROR_B
 /* Returns 0, or -errno with a sentence. An arena that is absent and need not be made is no mistake. */
 static int attach(struct collector *collector, struct station *station, struct attach_problem *problem)
 {
-    int watched = collector->once ? 0 : watch_folder(collector, station->path);
-    if (watched && station->create) {
-        snprintf(problem->text, sizeof problem->text, "cannot watch the folder of arena %s: %s",
-                 station->path, strerror(-watched));
-        return watched;
-    }
     int result = serve_attach(collector, station, problem);
     if (result == -EAGAIN) /* an older copy has been set aside: now there is room for a new one */
         result = serve_attach(collector, station, problem);
@@ -197,31 +185,44 @@ static bool lock_holds(struct station *station)
     return fd >= 0;
 }
 
+/* Whether the arena that is served here still is what the names say. */
+static bool check_station(struct collector *collector, struct station *station)
+{
+    struct served *here = station->here;
+    if (!arena_reader_named(&here->reader, station->path)) {
+        serve_orphan(collector, station);
+        return false;
+    }
+    int result = lock_holds(station) ? serve_check_board(collector, here) : -EBUSY;
+    if (!result)
+        return true;
+    /* Without lock or board it is not ours to serve. What is in the database stays; the lanes wait. */
+    log_often(LOG_WARNING, "arena %s is left for now: its %s cannot be had: %s", station->path,
+              result == -EBUSY ? "lock" : "board", strerror(-result));
+    station->here = NULL;
+    if (serve_detach(collector, here, false))
+        ledger_abandon(collector->ledger);
+    return false;
+}
+
 void stations_check(struct collector *collector)
 {
     char error[COLLECTOR_ERROR_BYTES];
 
     if (collector->config->all_users && add_all_users(collector))
         log_often(LOG_WARNING, "cannot look for users' arenas");
-    for (struct station *station = collector->stations; station; station = station->next) {
-        struct served *here = station->here;
-        if (!here)
-            continue;
-        if (!arena_reader_named(&here->reader, station->path)) {
-            serve_orphan(collector, station);
-            continue;
-        }
-        int result = lock_holds(station) ? serve_check_board(collector, here) : -EBUSY;
-        if (!result)
-            continue;
-        /* Without lock or board it is not ours to serve. What is in the database stays; the lanes wait. */
-        log_often(LOG_WARNING, "arena %s is left for now: its %s cannot be had: %s", station->path,
-                  result == -EBUSY ? "lock" : "board", strerror(-result));
-        station->here = NULL;
-        if (serve_detach(collector, here, false))
-            ledger_abandon(collector->ledger);
-    }
+    for (struct station *station = collector->stations; station; station = station->next)
+        if (station->here)
+            check_station(collector, station);
     stations_attach(collector, false, error);
+    watch_update(collector);
+    /* What changed before the watches were there has gone unseen: once more. */
+    for (struct station *station = collector->stations; station; station = station->next) {
+        struct stat status;
+        bool appeared = !station->here && station->wanted && !lstat(station->path, &status);
+        if (station->here ? !check_station(collector, station) : appeared && !station->retry_ns)
+            collector->events.names = true;
+    }
 }
 
 void stations_retire(struct collector *collector)
