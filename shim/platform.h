@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -56,6 +57,23 @@ static inline void slow_path_end(struct slow_path path)
 {
     pthread_setcancelstate(path.cancel_state, &path.cancel_state);
     errno = path.saved_errno;
+}
+
+/* Block what a signal handler might be called for; not what the thread itself may cause, such as SIGBUS. Returns the mask to
+ * go back to. Raw: the C library's wrapper would leave out its own signals. */
+static inline uint64_t signals_block(void)
+{
+    uint64_t saved = 0;
+    const uint64_t own = UINT64_C(1) << (SIGILL - 1) | UINT64_C(1) << (SIGTRAP - 1) |
+                         UINT64_C(1) << (SIGBUS - 1) | UINT64_C(1) << (SIGFPE - 1) |
+                         UINT64_C(1) << (SIGSEGV - 1) | UINT64_C(1) << (SIGSYS - 1);
+    uint64_t mask = ~own;
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &mask, &saved, sizeof mask);
+    return saved;
+}
+static inline void signals_restore(uint64_t saved)
+{
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &saved, NULL, sizeof saved);
 }
 
 #endif

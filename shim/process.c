@@ -110,7 +110,9 @@ static void read_environment(struct tally_client *client)
     const char *overflow = secure_getenv("TALLY_OVERFLOW");
     process->disabled = environment_true("TALLY_DISABLE");
     process->debug = environment_true("TALLY_DEBUG");
-    process->group = arena_group(secure_getenv("TALLY_GROUP"));
+    /* Not again in a child: the parent's other threads may have held locks of the user database when it was forked. */
+    if (!process->generation)
+        process->group = arena_group(secure_getenv("TALLY_GROUP"));
     if (!process->configured) {
         process->signals = environment_true("TALLY_SIGNALS");
         process->overflow =
@@ -270,11 +272,12 @@ static void start_first(void)
     static bool done;
     if (done)
         return;
-    done = true;
     pthread_atfork(NULL, NULL, at_fork_child);
     lane_key_create(at_thread_exit);
     atexit(publish_at_exit);
     at_quick_exit(publish_at_exit);
+    done =
+        true; /* last: in a child that another thread forks meanwhile, twice is harmless and never is not */
 }
 
 static int start(void)
@@ -289,6 +292,9 @@ static int start(void)
     process->pid_namespace = identity_pid_namespace();
     /* The mappings of the parent's lanes did not come along, and its lanes are not ours. */
     process->lanes = NULL;
+    /* Nor is what another thread of the parent was just reclaiming. */
+    for (struct arena_view *arena = process->arenas; arena; arena = arena->next)
+        arena->reclaiming = 0;
     process->clients[0] = &process_client;
     read_environment(&process_client);
     client_identify(&process_client, NULL);

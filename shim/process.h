@@ -65,6 +65,7 @@ extern struct process tally_process;
 
 struct thread {
     volatile int busy;          /* within a tally call */
+    volatile int publishing;    /* within so many publications of final sequences: they may be nested */
     uint64_t generation;        /* of the process when the lane was taken */
     struct lane_view *lane;     /* NULL: none yet */
     uint64_t refused_until;     /* monotonic ns: no lane could be had, do not try before */

@@ -22,12 +22,16 @@ static struct lane_view *first_lane(void)
 /* Atomic stores alone: safe in any signal handler, however often, beside whatever writes. */
 static void publish(void)
 {
+    tally_thread.publishing++; /* see lane_after_fork() */
+    compiler_barrier();
     for (struct lane_view *lane = first_lane(); lane; lane = lane->next) {
         uint32_t holder = __atomic_load_n(&lane->holder, __ATOMIC_RELAXED);
         /* A lane that was left has its mark, and may be another process's by now. */
         if (holder && __atomic_load_n(&lane->generation, __ATOMIC_RELAXED) == process_generation())
             lane_finish(lane);
     }
+    compiler_barrier();
+    tally_thread.publishing--;
 }
 
 static bool durable(const struct arena_view *arena, uint32_t lane, uint64_t position)

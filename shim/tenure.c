@@ -164,10 +164,13 @@ static void tenure_begin(struct lane_view *view)
 /* Try to take the lane of a claimed view. On failure the claim is given back. */
 static int view_take(struct lane_view *view)
 {
-    bool busy;
+    bool busy = false;
     int result = -EBUSY;
     uint32_t *word = &view->header->owner;
     struct robust_list_head *head = tally_process.robust ? robust_head(&busy) : NULL;
+    /* musl tells the kernel of a thread's list when the thread first locks a robust mutex. */
+    if (!head && tally_process.robust && !busy && robust_self_test())
+        head = robust_head(&busy);
     /* A plain look first: with a living owner of the same tid (another pid namespace), `pending` and a death would mark it dead. */
     uint32_t owner = __atomic_load_n(word, __ATOMIC_RELAXED);
     view->tid = gettid_now();
@@ -373,14 +376,15 @@ int lane_introduce(struct lane_view *lane, uint16_t index)
 
 static int take(struct thread *thread)
 {
+    /* Before anything of the thread is touched: it is the parent's. */
+    if (process_generation() && process_is_vfork_child())
+        return -EAGAIN;
     if (thread->lane && thread->lane->generation == process_generation() && process_generation())
         lane_give_up(thread); /* it is stale */
     thread->lane = NULL;
     int result = process_start();
     if (result || tally_process.disabled)
         return result;
-    if (process_is_vfork_child())
-        return -EAGAIN;
     uint64_t now = clock_ns(CLOCK_MONOTONIC);
     if (thread->refused_until && now < thread->refused_until)
         return refuse(thread);
@@ -404,7 +408,10 @@ static int take(struct thread *thread)
 int lane_take(struct thread *thread)
 {
     struct slow_path slow = slow_path_begin();
+    /* A handler that forks here would return, in the child, into a lane whose mapping has not come along. */
+    uint64_t signals = signals_block();
     int result = take(thread);
+    signals_restore(signals);
     slow_path_end(slow);
     return result;
 }
@@ -432,18 +439,28 @@ void lane_thread_exit(struct lane_view *lane)
     if (thread->lane != lane || lane->generation != process_generation() || !thread_enter(thread))
         return;
     int saved = errno;
+    uint64_t signals = signals_block(); /* as in lane_take() */
     lane_give_up(thread);
+    signals_restore(signals);
     errno = saved;
     thread_leave(thread);
 }
 
-/* In the child. If a signal handler forked in the middle of lane_write(), the child returns into it and must find memory where the
- * lane was; what it then writes there is nobody's: the parent completes the record. The node's page came along by copy-on-write. */
+static void replace(const struct lane_view *lane)
+{
+    mmap(lane->ring, lane->arena->shape.lane_bytes, PROT_READ | PROT_WRITE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
+/* In the child. If a signal handler forked in the middle of lane_write(), or of publishing final sequences, the child returns into
+ * it and must find memory where the lanes were; what it then writes there is nobody's: the parent does it to the lanes. The nodes'
+ * pages came along by copy-on-write. Lanes are taken and left with signals blocked. */
 void lane_after_fork(struct thread *thread)
 {
-    struct lane_view *lane = thread->lane;
-    if (lane && thread->busy)
-        mmap(lane->ring, lane->arena->shape.lane_bytes, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (thread->lane && thread->busy)
+        replace(thread->lane);
+    if (thread->publishing)
+        for (const struct lane_view *lane = tally_process.lanes; lane; lane = lane->next)
+            replace(lane);
     thread->refused_until = 0;
 }
