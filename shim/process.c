@@ -276,8 +276,8 @@ static void start_first(void)
     lane_key_create(at_thread_exit);
     atexit(publish_at_exit);
     at_quick_exit(publish_at_exit);
-    done =
-        true; /* last: in a child that another thread forks meanwhile, twice is harmless and never is not */
+    /* Last: in a child that another thread forks meanwhile, twice is harmless and never is not. */
+    done = true;
 }
 
 static int start(void)
