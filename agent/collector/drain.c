@@ -231,6 +231,8 @@ static const char *unreadable(const struct drain *drain)
         return "its tail lies before what is in the database";
     if (head->tail - position > drain->served->reader.header.ring_bytes && !restored(drain))
         return "its tail lies further ahead than the ring is long";
+    if (head->sequence > PLAUSIBLE_MAX)
+        return "its sequence number is beyond all reason";
     if (head->sequence < drain->lane->sequence)
         return "its sequence number lies before what is in the database";
     return NULL;
@@ -307,6 +309,8 @@ int drain_lane(struct collector *collector, struct served *served, uint32_t lane
         log_often(LOG_WARNING, "arena %s, lane %u cannot be read: %s", served->path, lane, strerror(-result));
         return 0;
     }
+    if (drain.head.refused_full > PLAUSIBLE_MAX)
+        drain.head.refused_full = drain.state->observed.refused_full;
     const char *why = unreadable(&drain);
     if (why && !drain.state->unreadable)
         log_often(LOG_WARNING, "arena %s, lane %u cannot be read and is left alone: %s", served->path, lane,

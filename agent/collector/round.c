@@ -58,6 +58,22 @@ static bool due(const struct served *served, uint32_t lane, const struct tally_l
            (thorough && (entry->tenures || known->position));
 }
 
+/* The arena's refusal counters, if they have moved. */
+static int show_refused(struct collector *collector, struct served *served)
+{
+    uint64_t refused[TALLY_REFUSALS];
+    for (int i = 0; i < TALLY_REFUSALS; i++) {
+        uint64_t count = collector->table.refused[i];
+        refused[i] = count > PLAUSIBLE_MAX ? served->refused[i] : count;
+    }
+    if (!memcmp(served->refused, refused, sizeof refused))
+        return 0;
+    int result = ledger_refused(collector->ledger, served->ledger, refused);
+    if (result == 0)
+        memcpy(served->refused, refused, sizeof refused);
+    return result;
+}
+
 static int round_arena(struct collector *collector, struct served *served, bool thorough)
 {
     int64_t now = clock_now(CLOCK_MONOTONIC);
@@ -89,13 +105,7 @@ static int round_arena(struct collector *collector, struct served *served, bool 
     /* Truncated, and without a name: nothing more can come of it. */
     if (!readable && served->orphaned)
         served->in_use = false;
-    if (readable && memcmp(served->refused, collector->table.refused, sizeof served->refused)) {
-        result = ledger_refused(collector->ledger, served->ledger, collector->table.refused);
-        if (result)
-            return result;
-        memcpy(served->refused, collector->table.refused, sizeof served->refused);
-    }
-    return 0;
+    return readable ? show_refused(collector, served) : 0;
 }
 
 static int round_all(struct collector *collector, bool thorough)

@@ -15,6 +15,10 @@
 
 #define SECOND_NS INT64_C(1000000000)
 
+/* No count in shared memory gets this far: a thousand years at ten thousand records a second. What lies
+ * beyond is nonsense, and as a count of losses it would overflow the database's sums. */
+#define PLAUSIBLE_MAX (UINT64_C(1) << 48)
+
 /* One transaction: at most so many records, and so many bytes of them in memory. */
 #define BATCH_RECORDS_MAX 50000u
 #define BATCH_BYTES_MAX   (16u * 1024u * 1024u)

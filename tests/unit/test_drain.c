@@ -391,6 +391,10 @@ static void senseless_tails_are_left_alone(void **state)
         rounds(2);
         assert_int_equal(book.lanes[0].position, 384);
     }
+    hand_publish(&arena, 0, 512, UINT64_C(1) << 62);
+    rounds(2);
+    assert_int_equal(book.lanes[0].position, 384);
+    hand_lane(&arena, 0)->slot[0] = (struct tally_lane_slot){0, 0};
     hand_publish(&arena, 0, 512, 2); /* in bounds, and the number goes back */
     rounds(2);
     assert_int_equal(book.lanes[0].position, 384);
