@@ -187,6 +187,7 @@ static void call(void)
 static void call_first_use(void)
 {
     struct tally_call handle;
+    must(tally_init(NULL), "tally_init");
     stage_begin();
     stage_call_begin(&handle);
     stage_end();
@@ -283,7 +284,14 @@ const struct scenario scenarios[] = {
      .seed = SEED_EMPTY,
      .lanes = "1",
      .lane_kib = "16",
-     .steps_min = 2000},
+     .steps_min = 2000,
+     .only_long = true},
+    {.name = "record_first_in_main_thread",
+     .run = first_lane,
+     .seed = SEED_EMPTY,
+     .lanes = "1",
+     .lane_kib = "16",
+     .steps_min = 1000},
     {.name = "record_first_makes_arena",
      .run = first_use,
      .seed = SEED_NOTHING,
@@ -340,12 +348,12 @@ const struct scenario scenarios[] = {
      .lane_kib = "16",
      .thorough = true,
      .steps_min = 600},
-    {.name = "call_begin_first_in_process",
+    {.name = "call_begin_first_in_thread",
      .run = call_first_use,
      .seed = SEED_EMPTY,
      .lanes = "1",
      .lane_kib = "16",
-     .steps_min = 2000},
+     .steps_min = 1000},
     {.name = "shutdown_three_lanes",
      .run = shutdown_lanes,
      .seed = SEED_EMPTY,

@@ -25,6 +25,7 @@ struct scenario {
     bool next_lane; /* the successor may need a lane of its own: the victim's is full */
     bool drained;   /* an agent drains it at stage_pause() */
     bool thorough; /* short enough that every kill point goes through the real agent in the short form, too */
+    bool only_long;     /* in the long form alone: most of it is stepped through elsewhere */
     uint32_t steps_min; /* fewer would mean that it did not do what it should */
 };
 

@@ -3,6 +3,7 @@
  *
  * TALLY_CRASH_TAKEIN=K  every K-th kill point goes through the agent in scenarios that are not short (default: every one)
  * TALLY_CRASH_ONLY=NAME one scenario
+ * TALLY_TEST_LONG=1     scenarios, too, of which most is stepped through in others
  * TALLY_CRASH_KEEP=1    leave arenas and database of a failure in /dev/shm
  */
 #include "support/test.h"
@@ -64,6 +65,16 @@ static void name_trial(struct takein_trial *trial, unsigned int slot)
     snprintf(trial->arena, sizeof trial->arena, "/tally-crash-%07d-%u-%03u", (int)getppid(), self.number,
              slot);
     snprintf(trial->path, sizeof trial->path, "/dev/shm%s", trial->arena);
+}
+
+static void remove_trial(const struct takein_trial *trial)
+{
+    static const char *const suffixes[] = {"", ".board", ".lock"};
+    char path[128];
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        snprintf(path, sizeof path, "%s%s", trial->path, suffixes[i]);
+        unlink(path);
+    }
 }
 
 /* Remove what trials have left by design; returns -1 if there was anything else. */
@@ -140,6 +151,7 @@ static int seed(struct takein_trial *trial)
 {
     struct tally_arena_header header;
     struct victim predecessor;
+    uint32_t from = self.seed.steps;
     bool exact;
     self.unguarded = 0;
     if (self.scenario->seed == SEED_NOTHING)
@@ -157,7 +169,7 @@ static int seed(struct takein_trial *trial)
     if (result == 0 && !self.seed.at)
         result = tracer_record(&predecessor, &self.seed, seeded, trial);
     else if (result == 0)
-        result = tracer_seek(&predecessor, &self.seed, self.seed.steps, &exact);
+        result = tracer_seek(&predecessor, &self.seed, self.seed.steps, &from, &exact);
     if (result == 0 && !seeded(trial))
         result = failed("the predecessor is not where it should be killed", 0);
     else if (result)
@@ -214,12 +226,13 @@ static int check_successor(uint32_t step)
     return 0;
 }
 
-static int try_step(struct takein_trial *trial, uint32_t step)
+/* Bring a fresh victim to a step and kill it there. 1: try again from another checkpoint. */
+static int kill_at(struct takein_trial *trial, uint32_t step, uint32_t *from, bool *exact)
 {
     struct victim victim;
-    bool exact = true;
     memset(stage, 0, sizeof *stage);
     memset(&self.inspection, 0, sizeof self.inspection);
+    remove_trial(trial);
     setenv("TALLY_ARENA", trial->arena, 1);
     if (seed(trial))
         return -1;
@@ -227,11 +240,21 @@ static int try_step(struct takein_trial *trial, uint32_t step)
     int result =
         tracer_start(&victim, self.scenario->run, self.scenario->drained ? drain_in_pause : NULL, trial);
     if (result == 0)
-        result = self.path.at ? tracer_seek(&victim, &self.path, step, &exact)
+        result = self.path.at ? tracer_seek(&victim, &self.path, step, from, exact)
                               : tracer_record(&victim, &self.path, NULL, NULL);
-    if (result)
+    if (result < 0)
         failed(tracer_error, step);
     tracer_kill(&victim);
+    return result;
+}
+
+static int try_step(struct takein_trial *trial, uint32_t step)
+{
+    bool exact = true;
+    uint32_t from = step;
+    int result;
+    while ((result = kill_at(trial, step, &from, &exact)) == 1)
+        from--; /* checkpoint 0 is always there */
     if (result || look(trial, step, self.unguarded) || succeed(step) || look(trial, step, 0) ||
         check_successor(step))
         return -1;
@@ -282,10 +305,7 @@ static int work(uint32_t takein_every)
         if (try_step(trial, step))
             return -1;
         if ((step / WORKERS) % takein_every) {
-            char path[128];
-            unlink(trial->path);
-            snprintf(path, sizeof path, "%s.board", trial->path);
-            unlink(path);
+            remove_trial(trial);
             continue;
         }
         trial->step = step;
@@ -372,8 +392,9 @@ int main(void)
     static struct CMUnitTest tests[64];
     size_t count = 0;
     const char *only = getenv("TALLY_CRASH_ONLY");
+    bool all = only || getenv("TALLY_TEST_LONG");
     for (unsigned int i = 0; i < scenario_count; i++)
-        if (!only || strcmp(only, scenarios[i].name) == 0)
+        if ((all || !scenarios[i].only_long) && (!only || strcmp(only, scenarios[i].name) == 0))
             tests[count++] = (struct CMUnitTest){.name = scenarios[i].name,
                                                  .test_func = every_instruction,
                                                  .initial_state = (void *)(uintptr_t)&scenarios[i]};

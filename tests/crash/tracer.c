@@ -134,7 +134,7 @@ void tracer_forget(struct path *path)
     memset(path, 0, sizeof *path);
 }
 
-/* Run until an address is reached: a breakpoint in this victim's own copy of the page. */
+/* Run until an address is reached: a breakpoint in this victim's own copy of the page. 1: it never was. */
 static int run_to(struct victim *victim, uintptr_t address)
 {
     struct user_regs_struct registers;
@@ -147,10 +147,16 @@ static int run_to(struct victim *victim, uintptr_t address)
         return fail("PTRACE_POKETEXT", 0);
     if (ptrace(PTRACE_CONT, victim->tid, NULL, NULL) || waitpid(victim->tid, &status, __WALL) < 0)
         return fail("PTRACE_CONT", 0);
+    if (WIFEXITED(status) && victim->tid != victim->pid) {
+        victim->ended = true;
+        return 1;
+    }
     if (!trapped(status))
         return fail("the victim did not come to a breakpoint", status);
-    if (ptrace(PTRACE_GETREGS, victim->tid, NULL, &registers) || registers.rip != address + 1)
-        return fail("the victim took another way", status);
+    if (ptrace(PTRACE_GETREGS, victim->tid, NULL, &registers))
+        return fail("PTRACE_GETREGS", status);
+    if (registers.rip != address + 1)
+        return stage->phase == STAGE_ENDED ? 1 : fail("the victim stopped where nothing stops", status);
     registers.rip = address;
     if (ptrace(PTRACE_SETREGS, victim->tid, NULL, &registers) ||
         ptrace(PTRACE_POKETEXT, victim->tid, address, word))
@@ -158,16 +164,15 @@ static int run_to(struct victim *victim, uintptr_t address)
     return 0;
 }
 
-int tracer_seek(struct victim *victim, const struct path *path, uint32_t step, bool *exact)
+int tracer_seek(struct victim *victim, const struct path *path, uint32_t step, uint32_t *from, bool *exact)
 {
-    uint32_t at = path->checkpoint[step];
-    if (at && run_to(victim, path->at[at]))
-        return -1;
-    for (; at < step && !victim->ended && stage->phase != STAGE_ENDED; at++)
-        if (tracer_step(victim))
-            return -1;
+    uint32_t at = path->checkpoint[*from];
+    *from = at;
+    int result = at ? run_to(victim, path->at[at]) : 0;
+    for (; result == 0 && at < step && !victim->ended && stage->phase != STAGE_ENDED; at++)
+        result = tracer_step(victim);
     *exact = at == step && (victim->ended ? 0 : instruction_pointer(victim->tid)) == path->at[step];
-    return 0;
+    return result;
 }
 
 void tracer_kill(struct victim *victim)

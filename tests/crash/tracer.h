@@ -38,8 +38,10 @@ int tracer_step(struct victim *victim);
 int tracer_record(struct victim *victim, struct path *path, bool (*until)(void *), void *argument);
 void tracer_forget(struct path *path);
 
-/* From stage_begin() to step `step`. *exact: whether it stands where the path says. */
-int tracer_seek(struct victim *victim, const struct path *path, uint32_t step, bool *exact);
+/* From stage_begin() to step `step`, by way of the checkpoint of step *from, which is at most `step`; *from becomes the
+ * checkpoint. Victims differ a little: a number has a digit more, and memcpy() takes another branch. Returns 1 if this one never came
+ * by the checkpoint: take a fresh one and an earlier checkpoint. *exact: whether it stands where the path says. */
+int tracer_seek(struct victim *victim, const struct path *path, uint32_t step, uint32_t *from, bool *exact);
 
 /* SIGKILL, and wait until the kernel has done with it. */
 void tracer_kill(struct victim *victim);
