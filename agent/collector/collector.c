@@ -39,7 +39,7 @@
 #define RETAIN_IDLE_NS (3600 * SECOND_NS) /* the same, while nothing goes on */
 #define BACKOFF_MIN_NS (100 * 1000000)    /* after an error of the database ... */
 #define BACKOFF_MAX_NS (5 * SECOND_NS)    /* ... doubled up to this */
-#define LAST_PASSES    100                /* rounds at the end, while writers go on writing */
+#define LAST_PASSES    8                  /* rounds at the end, while writers go on writing */
 
 /* ---- announcing ----------------------------------------------------------------- */
 
@@ -204,8 +204,10 @@ static int rest(struct collector *collector, int64_t *active_ns)
     int64_t now = clock_now(CLOCK_MONOTONIC);
     if (collector->moved || collector->waiting)
         *active_ns = now;
-    if (collector->pressed)
-        return 0; /* writers are fast: go round again at once */
+    if (collector->pressed) { /* writers are fast: go round again at once, but hear signals */
+        events_wait(&collector->events, 0);
+        return 0;
+    }
     if (now - *active_ns >= QUIET_NS) {
         int result = sleep_until_rung(collector);
         if (collector->moved || collector->waiting)
@@ -248,8 +250,9 @@ static int loop(struct collector *collector, struct agent_config *config, int ar
     return 0;
 }
 
-/* Take what is there, until there is nothing more: at the end, and for --once. Three rounds at least, so that
- * the ledger believes what has ended: see ledger_tick(). */
+/* Take what is there: at the end, and for --once. Three rounds at least, so that the ledger believes what has
+ * ended (see ledger_tick()), and not many more: each takes all that stands there when it begins, and writers who go on
+ * writing would never let it end. */
 static int drain_all(struct collector *collector)
 {
     int result = 0;
