@@ -349,11 +349,12 @@ static const struct step {
     {                                                                                                        \
 #name, step_##name                                                                                   \
     }
-    STEP(init),        STEP(record),   STEP(fill),    STEP(background), STEP(threads),    STEP(together),
-    STEP(hold),        STEP(stop),     STEP(release), STEP(shutdown),   STEP(shutdowns),  STEP(new),
-    STEP(object),      STEP(free),     STEP(begin),   STEP(progress),   STEP(end),        STEP(handler),
-    STEP(ignore),      STEP(block),    STEP(raise),   STEP(stage),      STEP(await),      STEP(closefrom),
-    STEP(descriptors), STEP(mappings), STEP(exit),    STEP(_exit), STEP(uid),      STEP(quick_exit), STEP(return ),
+    STEP(init),        STEP(record),   STEP(fill),    STEP(background), STEP(threads),   STEP(together),
+    STEP(hold),        STEP(stop),     STEP(release), STEP(shutdown),   STEP(shutdowns), STEP(new),
+    STEP(object),      STEP(free),     STEP(begin),   STEP(progress),   STEP(end),       STEP(handler),
+    STEP(ignore),      STEP(block),    STEP(raise),   STEP(stage),      STEP(await),     STEP(closefrom),
+    STEP(descriptors), STEP(mappings), STEP(exit),    STEP(_exit),      STEP(uid),       STEP(quick_exit),
+    STEP(return ),
 };
 
 static void run_step(const char *argument)

@@ -151,7 +151,7 @@ static void read_lane_header(struct lane_copy *lane, const uint8_t *page)
 static bool known_start(const char *path, uint32_t index, const struct lane_copy *lane, uint32_t ring_bytes,
                         uint64_t *from)
 {
-    char board[160];
+    char board[200];
     uint8_t entry[BOARD_LANE_BYTES];
 
     *from = 0;

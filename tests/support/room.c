@@ -271,6 +271,28 @@ void room_kill(struct room *room, struct program *program)
     room_expect_signal(room, program, SIGKILL);
 }
 
+/* Whoever inherits it may take a moment to reap it: a zombie is gone enough. */
+static bool orphan_gone(pid_t pid)
+{
+    char path[64];
+    char text[512] = "";
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return true;
+    ssize_t got = read(file, text, sizeof(text) - 1);
+    close(file);
+    const char *name_end = strrchr(text, ')');
+    return got <= 0 || name_end == NULL || name_end[2] == 'Z';
+}
+
+void room_wait_for_orphan(const struct room *room, pid_t pid)
+{
+    (void)room;
+    wait_until(orphan_gone(pid));
+}
+
 int room_capture(const struct room *room, char **output, const char *path, ...)
 {
     const char *list[60];

@@ -25,9 +25,9 @@ struct program {
 
 struct room {
     char directory[96];         /* short: a socket's path has 108 bytes */
-    char arena[64];             /* the value of TALLY_ARENA */
-    char arena_path[128];       /* the file */
-    char other_arena_path[128]; /* a second one that the agent serves; empty: none */
+    char arena[112];            /* the value of TALLY_ARENA */
+    char arena_path[144];       /* the file */
+    char other_arena_path[144]; /* a second one that the agent serves; empty: none */
     const char *agent_users;    /* not NULL: arenas have their default names, the agent serves these users */
     char state[ROOM_PATH_MAX];
     char *settings[ROOM_SETTINGS_MAX]; /* NAME=value for programs and agents started from now on */
@@ -58,6 +58,9 @@ void room_run(struct room *room, const char *name, ...) __attribute__((sentinel)
 void room_expect_exit(struct room *room, struct program *program, int status);
 void room_expect_signal(struct room *room, struct program *program, int signal_number);
 void room_kill(struct room *room, struct program *program); /* SIGKILL, and wait */
+
+/* Wait until a process that is not our child is gone. */
+void room_wait_for_orphan(const struct room *room, pid_t pid);
 
 /* Wait until the program has come to a stage, and let it go on. */
 void room_await_stage(struct room *room, uint32_t stage);
