@@ -226,6 +226,8 @@ static void help_is_for_everyone(void **state)
         char *help = expect_success(room, words);
         snprintf(words, sizeof(words), "Usage: tally %s ", commands[i]);
         assert_int_equal(strncmp(help, words, strlen(words)), 0);
+        for (char *rest = help, *line; (line = strsep(&rest, "\n")) != NULL;)
+            assert_true(strlen(line) <= 80);
         free(help);
     }
     char *text = expect_success(room, "--help");

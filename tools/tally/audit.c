@@ -11,17 +11,20 @@
 static const char help[] =
     "Usage: tally audit [--quiet] [--arena NAME]... [--state-dir DIR] [--json]\n"
     "\n"
-    "For each lane and each client: records written, persisted, waiting in shared memory, and lost, by\n"
-    "cause. Exit status 1 if any record is unaccounted for, or if a lane cannot be trusted.\n"
+    "For each lane and each client: records written, persisted, waiting in shared\n"
+    "memory, and lost, by cause. Exit status 1 if any record is unaccounted for, or\n"
+    "if a lane cannot be trusted.\n"
     "\n"
     "  -q, --quiet      the summary alone\n"
-    "  --arena NAME     look at this arena too, whether or not the database knows it; may be repeated\n"
+    "  --arena NAME     look at this arena too, whether or not the database knows it;\n"
+    "                   may be repeated\n"
     "  --state-dir DIR  where usage.db is\n"
-    "  --json           as JSON: written, persisted, waiting, lost, unaccounted, lanes, clients, losses\n"
+    "  --json           as JSON: written, persisted, waiting, lost, unaccounted,\n"
+    "                   lanes, clients, losses\n"
     "\n"
-    "written = persisted + waiting + lost + unaccounted. Lost records are those that were refused with an "
-    "error\n"
-    "(lane_full, no_lane, reentered) and those that could not be read any more.\n";
+    "written = persisted + waiting + lost + unaccounted. Lost records are those that\n"
+    "were refused with an error (lane_full, no_lane, reentered) and those that could\n"
+    "not be read any more.\n";
 
 enum lane_column {
     LANE_ARENA,

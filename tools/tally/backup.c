@@ -18,8 +18,9 @@
 static const char help[] =
     "Usage: tally backup [--force] [--state-dir DIR] FILE\n"
     "\n"
-    "Copy usage.db to FILE, whole and consistent, while agent and readers use it. To bring it back: stop\n"
-    "tallyd, remove usage.db, usage.db-wal and usage.db-shm, copy FILE to usage.db, start tallyd.\n"
+    "Copy usage.db to FILE, whole and consistent, while agent and readers use it. To\n"
+    "bring it back: stop tallyd, remove usage.db, usage.db-wal and usage.db-shm, copy\n"
+    "FILE to usage.db, start tallyd.\n"
     "\n"
     "  --force          put FILE in the place of an earlier one\n"
     "  --state-dir DIR  where usage.db is\n";

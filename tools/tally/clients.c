@@ -8,20 +8,22 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char help[] =
-    "Usage: tally clients [--all] [--since TIME] [--format table|json|csv] [--state-dir DIR]\n"
-    "\n"
-    "Processes (and client objects within them) that record, newest first.\n"
-    "\n"
-    "  --running        only those that have not ended\n"
-    "  --since TIME     those whose newest record is not older: 30m, 24h, 7d, 2026-11-22, a date\n"
-    "                   and time, or all; default 24h; those that run are always shown\n"
-    "  --all            the same as --since all\n"
-    "  --format FORMAT  table (default), json or csv; --json is --format json\n"
-    "  --state-dir DIR  where usage.db is\n"
-    "\n"
-    "STATE is running, clean, died or exec (became another program); gone: its process\n"
-    "has ended, and the agent has not seen it yet. COMPLETE says that its last record is in the database.\n";
+static const char help[] = "Usage: tally clients [--all] [--since TIME] [--format table|json|csv]\n"
+                           "                     [--state-dir DIR]\n"
+                           "\n"
+                           "Processes (and client objects within them) that record, newest first.\n"
+                           "\n"
+                           "  --running        only those that have not ended\n"
+                           "  --since TIME     those whose newest record is not older: 30m, 24h, 7d,\n"
+                           "                   2026-11-22, a date and time, or all; default 24h; those that\n"
+                           "                   run are always shown\n"
+                           "  --all            the same as --since all\n"
+                           "  --format FORMAT  table (default), json or csv; --json is --format json\n"
+                           "  --state-dir DIR  where usage.db is\n"
+                           "\n"
+                           "STATE is running, clean, died or exec (became another program); gone: its\n"
+                           "process has ended, and the agent has not seen it yet. COMPLETE says that its\n"
+                           "last record is in the database.\n";
 
 enum { OPTION_ALL = OPTION_OWN, OPTION_RUNNING, OPTION_SINCE };
 

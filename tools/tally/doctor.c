@@ -8,16 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char help[] =
-    "Usage: tally doctor [--check] [--arena NAME]... [--state-dir DIR] [--json]\n"
-    "\n"
-    "Look over the machine, shared memory, the agent and the database. Each line is ok, warn or fail;\n"
-    "what is not ok comes with what to do. Exit status 1 if anything fails.\n"
-    "\n"
-    "  --check          read the whole database too (takes a while if it is large)\n"
-    "  --arena NAME     instead of TALLY_ARENA or the default; may be repeated\n"
-    "  --state-dir DIR  where usage.db is\n"
-    "  --json           as JSON\n";
+static const char help[] = "Usage: tally doctor [--check] [--arena NAME]... [--state-dir DIR] [--json]\n"
+                           "\n"
+                           "Look over the machine, shared memory, the agent and the database. Each line is\n"
+                           "ok, warn or fail; what is not ok comes with what to do. Exit status 1 if\n"
+                           "anything fails.\n"
+                           "\n"
+                           "  --check          read the whole database too (takes a while if it is large)\n"
+                           "  --arena NAME     instead of TALLY_ARENA or the default; may be repeated\n"
+                           "  --state-dir DIR  where usage.db is\n"
+                           "  --json           as JSON\n";
 
 enum { OPTION_CHECK = OPTION_OWN };
 

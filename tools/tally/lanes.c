@@ -17,12 +17,14 @@ static const char help[] =
     "The rings in shared memory as they are now. Needs no agent and no database.\n"
     "\n"
     "  --all            also lanes that nobody owns and in which nothing waits\n"
-    "  --arena NAME     look at this arena instead of TALLY_ARENA or the default; may be repeated\n"
+    "  --arena NAME     look at this arena instead of TALLY_ARENA or the default; may\n"
+    "                   be repeated\n"
     "  --format FORMAT  table (default), json or csv; --json is --format json\n"
     "\n"
-    "OWNER is held, died (marked by the kernel; its records are kept) or free. RECORDS counts all that the\n"
-    "lane has taken, WAITING those that are not on disk yet. CLEAN says whether the last owner\n"
-    "published its final sequence number and has recorded nothing since.\n";
+    "OWNER is held, died (marked by the kernel; its records are kept) or free.\n"
+    "RECORDS counts all that the lane has taken, WAITING those that are not on disk\n"
+    "yet. CLEAN says whether the last owner published its final sequence number and\n"
+    "has recorded nothing since.\n";
 
 enum { OPTION_ALL = OPTION_OWN };
 

@@ -35,7 +35,7 @@ static void print_help(void)
          "  tally --version        version\n"
          "\n"
          "TALLY_STATE_DIR names the folder of usage.db, TALLY_ARENA the shared memory.\n"
-         "Exit status: 0; 1 if something is wrong or could not be done; 2 for bad arguments.");
+         "Exit status: 1 if something is wrong or could not be done, 2 for bad arguments.");
 }
 
 /* Names are UTF-8. Where nobody has chosen a locale (containers, cron) take one that can show them. */

@@ -7,15 +7,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const char help[] =
-    "Usage: tally recover [--arena NAME]... [--state-dir DIR] [--json]\n"
-    "\n"
-    "Take what stands in shared memory into the database, as an agent would, and leave. For\n"
-    "machines where no agent runs (any more). While one runs there is nothing to do, and this says so.\n"
-    "\n"
-    "  --arena NAME     instead of TALLY_ARENA or the default; may be repeated\n"
-    "  --state-dir DIR  where usage.db is, or will be\n"
-    "  --json           say what was done as JSON\n";
+static const char help[] = "Usage: tally recover [--arena NAME]... [--state-dir DIR] [--json]\n"
+                           "\n"
+                           "Take what stands in shared memory into the database, as an agent would, and\n"
+                           "leave. For machines where no agent runs (any more). While one runs there is\n"
+                           "nothing to do, and this says so.\n"
+                           "\n"
+                           "  --arena NAME     instead of TALLY_ARENA or the default; may be repeated\n"
+                           "  --state-dir DIR  where usage.db is, or will be\n"
+                           "  --json           say what was done as JSON\n";
 
 static int configure(struct agent_config *config, const struct common *common)
 {

@@ -19,29 +19,33 @@
 #include <unistd.h>
 
 static const char help[] =
-    "Usage: tally report [--by LIST] [--since TIME] [--until TIME] [--where NAME=VALUE]...\n"
-    "                    [--format table|json|csv] [--state-dir DIR]\n"
+    "Usage: tally report [--by LIST] [--since TIME] [--until TIME]\n"
+    "                    [--where NAME=VALUE]... [--format table|json|csv]\n"
+    "                    [--state-dir DIR]\n"
     "\n"
     "What was spent. Times are UTC; --since is included, --until is not.\n"
     "\n"
-    "  --by LIST           group by these, in this order (default provider,request_model): provider,\n"
-    "                      request_model, service, team, project, key_fingerprint, status, hour, day, "
-    "month;\n"
-    "                      and, as far back as raw rows are kept: operation, response_model,\n"
-    "                      service_tier, server_address, error_type, http_status, user, session,\n"
-    "                      trace_id, tags, streamed, batch, client_tags, host, pid, uid, executable.\n"
-    "                      none: one total\n"
-    "  --since TIME        from then on: 30m, 24h, 7d, 2w, today, yesterday, 2026-11-22, a date and time\n"
-    "                      (RFC 3339), or all; default: the last 24 whole hours and the present one\n"
+    "  --by LIST           group by these, in this order (default\n"
+    "                      provider,request_model): provider, request_model, service,\n"
+    "                      team, project, key_fingerprint, status, hour, day, month;\n"
+    "                      and, as far back as raw rows are kept: operation,\n"
+    "                      response_model, service_tier, server_address, error_type,\n"
+    "                      http_status, user, session, trace_id, tags, streamed,\n"
+    "                      batch, client_tags, host, pid, uid, executable. none: one\n"
+    "                      total\n"
+    "  --since TIME        from then on: 30m, 24h, 7d, 2w, today, yesterday,\n"
+    "                      2026-11-22, a date and time (RFC 3339), or all; default:\n"
+    "                      the last 24 whole hours and the present one\n"
     "  --until TIME        up to then; default: no bound\n"
-    "  --where NAME=VALUE  only calls of which this is so; may be repeated; NAME as in --by, an\n"
-    "                      empty VALUE is unknown\n"
+    "  --where NAME=VALUE  only calls of which this is so; may be repeated; NAME as\n"
+    "                      in --by, an empty VALUE is unknown\n"
     "  --hourly            use hourly totals, and move bounds out to full hours\n"
     "  --format FORMAT     table (default), json or csv; --json is --format json\n"
     "  --state-dir DIR     where usage.db is\n"
     "\n"
-    "Sums are over the calls that state a number; how many do not is said beside them.\n"
-    "Costs are US dollars; a cost that is not known is shown as unknown, never as 0.\n";
+    "Sums are over the calls that state a number; how many do not is said beside\n"
+    "them. Costs are US dollars; a cost that is not known is shown as unknown, never\n"
+    "as 0.\n";
 
 enum { OPTION_BY = OPTION_OWN, OPTION_SINCE, OPTION_UNTIL, OPTION_WHERE, OPTION_HOURLY };
 

@@ -28,7 +28,8 @@ static const char help[] =
     "\n"
     "  -f, --follow       go on with those to come, until interrupted\n"
     "  -n, --lines COUNT  so many of the newest (default 10)\n"
-    "  --format FORMAT    table (default), json (one object a line) or csv; --json is --format json\n"
+    "  --format FORMAT    table (default), json (one object a line) or csv; --json is\n"
+    "                     --format json\n"
     "  --state-dir DIR    where usage.db is\n";
 
 enum column {
