@@ -81,7 +81,9 @@ $(BUILD)/flags: always
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
 .PHONY: always
 
-compile = @mkdir -p $(@D)$(newline)	$(CC) $(ALL_CFLAGS) $(1) -c $< -o $@
+# One short line a file; V=1 shows the commands, -s nothing.
+say = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '  $(1)  $@' && ))
+compile = @mkdir -p $(@D)$(newline)	$(call say,CC)$(CC) $(ALL_CFLAGS) $(1) -c $< -o $@
 define newline
 
 
@@ -101,7 +103,7 @@ $(BUILD)/tests/%.o: tests/%.c $(BUILD)/flags
 SQL := $(patsubst %,$(BUILD)/%.inc,$(wildcard agent/store/*.sql))
 $(BUILD)/agent/store/%.sql.inc: agent/store/%.sql
 	@mkdir -p $(@D)
-	sed -e 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $< > $@
+	$(call say,SQL)sed -e 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $< > $@
 $(AGENT_OBJECTS): | $(SQL)
 $(BUILD)/agent/store/schema.o: $(SQL)
 
@@ -111,25 +113,25 @@ $(BUILD)/agent/store/schema.o: $(SQL)
 
 # ---- libraries and programs --------------------------------------------------
 $(BUILD)/libtally.so.$(VERSION): $(SHIM_OBJECTS) shim/tally.map
-	$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libtally.so.$(SOVERSION) -Wl,--version-script,shim/tally.map \
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libtally.so.$(SOVERSION) -Wl,--version-script,shim/tally.map \
 	  -Wl,-z,nodelete -Wl,-z,defs -Wl,-Bsymbolic -o $@ $(SHIM_OBJECTS)
 $(BUILD)/libtally.so: $(BUILD)/libtally.so.$(VERSION)
-	ln -sf libtally.so.$(VERSION) $(BUILD)/libtally.so.$(SOVERSION)
-	ln -sf libtally.so.$(VERSION) $@
+	@ln -sf libtally.so.$(VERSION) $(BUILD)/libtally.so.$(SOVERSION)
+	@ln -sf libtally.so.$(VERSION) $@
 $(BUILD)/libtally.a: $(SHIM_OBJECTS)
-	rm -f $@
-	$(AR) rcs $@ $^
+	@rm -f $@
+	$(call say,AR)$(AR) rcs $@ $^
 $(BUILD)/libagent.a: $(AGENT_OBJECTS)
-	rm -f $@
-	$(AR) rcs $@ $^
+	@rm -f $@
+	$(call say,AR)$(AR) rcs $@ $^
 
-link = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
+link = $(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 $(BUILD)/tallyd: $(BUILD)/agent/main.o $(BUILD)/libagent.a $(BUILD)/libtally.a
 	$(link) $(AGENT_LIBS)
 # All of the command but its main(): for unit tests.
 $(BUILD)/libtools.a: $(filter-out $(BUILD)/tools/tally/main.o,$(TOOL_OBJECTS))
-	rm -f $@
-	$(AR) rcs $@ $^
+	@rm -f $@
+	$(call say,AR)$(AR) rcs $@ $^
 $(BUILD)/tally: $(BUILD)/tools/tally/main.o $(BUILD)/libtools.a $(BUILD)/libagent.a $(BUILD)/libtally.a
 	$(link) $(AGENT_LIBS) $(TOOL_LIBS)
 $(LAYOUT) $(RUNNER): %: %.o
@@ -142,7 +144,7 @@ $(filter $(BUILD)/tests/crash/%,$(PROCESS_TESTS)): $(CRASH_OBJECTS)
 $(PROCESS_TESTS): %: %.o $(SUPPORT_OBJECTS) $(BUILD)/libagent.a $(BUILD)/libtally.a
 	$(link) $(TEST_LIBS) $(AGENT_LIBS)
 # Helper programs stand for users' programs: linked with the shared library, and with the archive.
-with_shared = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -L$(BUILD) -Wl,-rpath,'$$ORIGIN/../..' -ltally -lpthread
+with_shared = $(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -L$(BUILD) -Wl,-rpath,'$$ORIGIN/../..' -ltally -lpthread
 $(filter-out %-static,$(HELPERS)) $(DEMOS): %: %.o $(BUILD)/libtally.so
 	$(with_shared)
 $(filter %-static,$(HELPERS)): %-static: %.o $(BUILD)/libtally.a
