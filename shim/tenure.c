@@ -14,6 +14,8 @@
 
 /* Owner words of lanes that seem taken, looked at before we rather take a fresh lane. */
 #define LOOKS_BEFORE_FRESH 64
+/* No lane gets this far in a thousand years. */
+#define SEQUENCE_MAX (UINT64_C(1) << 48)
 /* After a failure: how long a thread's records are refused without another try. */
 #define RETRY_NS UINT64_C(100000000)
 
@@ -119,7 +121,8 @@ static int adopt(struct lane_view *view)
     const struct tally_board *board = arena_board(view->arena);
     uint64_t tail = __atomic_load_n(&header->tail, __ATOMIC_RELAXED);
     int slot = slots[0].tail == tail ? 0 : slots[1].tail == tail ? 1 : -1;
-    if (tail % 8 || slot < 0)
+    /* A number beyond reach would only be quarantined record by record: lane_reader.c of the agent has the same bound. */
+    if (tail % 8 || slot < 0 || slots[slot].sequence > SEQUENCE_MAX)
         return -EBADMSG;
     view->board = board;
     /* acquire: as in refresh_durable() */
