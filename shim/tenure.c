@@ -121,7 +121,7 @@ static int adopt(struct lane_view *view)
     const struct tally_board *board = arena_board(view->arena);
     uint64_t tail = __atomic_load_n(&header->tail, __ATOMIC_RELAXED);
     int slot = slots[0].tail == tail ? 0 : slots[1].tail == tail ? 1 : -1;
-    /* A number beyond reach would only be quarantined record by record: lane_reader.c of the agent has the same bound. */
+    /* A number beyond reach would only be quarantined record by record; the agent has the same bound: PLAUSIBLE_MAX. */
     if (tail % 8 || slot < 0 || slots[slot].sequence > SEQUENCE_MAX)
         return -EBADMSG;
     view->board = board;
