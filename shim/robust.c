@@ -60,7 +60,9 @@ bool robust_self_test(void)
 
     if (pthread_mutexattr_init(&attributes))
         return false;
+    /* Shared, for musl has the kernel look after such mutexes alone. */
     if (pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST) == 0 &&
+        pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) == 0 &&
         pthread_mutex_init(&mutex, &attributes) == 0) {
         if (pthread_mutex_lock(&mutex) == 0) {
             struct robust_list_head *head = robust_head(&busy);
