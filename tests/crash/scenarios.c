@@ -97,7 +97,7 @@ static void wrap(void)
     fill_but(48);
     stage_pause();
     stage_begin();
-    stage_record(0);
+    must(stage_record(0), "the lane did not go round");
     stage_end();
 }
 
@@ -108,7 +108,7 @@ static void wrap_evenly(void)
     fill_but(0);
     stage_pause();
     stage_begin();
-    stage_record(0);
+    must(stage_record(0), "the lane did not go round");
     stage_end();
 }
 
@@ -276,6 +276,7 @@ const struct scenario scenarios[] = {
      .seed = SEED_EMPTY,
      .lanes = "2",
      .lane_kib = "16",
+     .refused = true,
      .next_lane = true,
      .thorough = true,
      .steps_min = 100},

@@ -23,6 +23,7 @@ struct scenario {
     const char *lanes, *lane_kib; /* of the arena */
     void (*run)(void);
     bool next_lane; /* the successor may need a lane of its own: the victim's is full */
+    bool refused;   /* its record is */
     bool drained;   /* an agent drains it at stage_pause() */
     bool thorough; /* short enough that every kill point goes through the real agent in the short form, too */
     bool only_long;     /* in the long form alone: most of it is stepped through elsewhere */

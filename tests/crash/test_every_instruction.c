@@ -160,8 +160,11 @@ static int seed(struct takein_trial *trial)
     close(fd);
     if (fd < 0)
         return failed("no arena could be made", 0);
-    if (self.scenario->seed == SEED_EMPTY)
-        return 0;
+    if (self.scenario->seed == SEED_EMPTY) {
+        /* An agent makes the board by which the victim learns that there is room again. */
+        char *arenas[] = {trial->arena};
+        return self.scenario->drained ? takein_run(self.state, arenas, 1, self.report->error) : 0;
+    }
     stage->role = ROLE_PREDECESSOR;
     void (*run)(void) =
         self.scenario->seed == SEED_DEAD_UNGUARDED ? scenario_unguarded_predecessor : scenario_predecessor;
@@ -297,6 +300,10 @@ static int work(uint32_t takein_every)
         return -1;
     remove_state();
     self.report->steps = self.path.steps;
+    /* A scenario whose record is quietly refused would show nothing. */
+    for (uint32_t i = 0; i < stage->entries; i++)
+        if (stage->entry[i].role == ROLE_VICTIM && stage->entry[i].result && !self.scenario->refused)
+            return failed("a record was refused", self.path.steps);
     if (self.path.steps < self.scenario->steps_min)
         return failed("so short that it cannot have done what it should", self.path.steps);
     for (uint32_t step = self.number; step <= self.path.steps; step += WORKERS) {
