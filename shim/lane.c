@@ -103,7 +103,9 @@ static int make_room(struct lane_view *lane, uint32_t bytes, uint64_t now_ns)
     struct slow_path slow = slow_path_begin();
     uint64_t deadline = now + (uint64_t)tally_process.block_timeout_ms * 1000000;
     bool room = false;
-    while (!room && now < deadline && arena_has_agent(lane->arena)) {
+    /* A child that was forked here by a signal handler waits for nothing: the record is its parent's. */
+    while (!room && now < deadline && lane->generation == process_generation() &&
+           arena_has_agent(lane->arena)) {
         shutdown_wait_commit(lane->arena, deadline, lane->lane, lane->tail + bytes - lane->ring_bytes);
         lane->board = arena_board(lane->arena);
         room = has_room(lane, bytes);

@@ -63,12 +63,17 @@ static int put(struct thread *thread, uint16_t kind, uint16_t client, const stru
     return lane_write(lane, record);
 }
 
-/* A signal handler interrupted a tally call of this very thread: the lane is being written, or taken. */
+/* A signal handler interrupted a tally call of this very thread: the lane is being written, or taken, and then
+ * it is counted in the arena that the process found last. */
 static int reentered(const struct thread *thread)
 {
     const struct lane_view *lane = thread->lane;
+    /* acquire: pairs with the release in view_new(). */
+    const struct arena_view *arena = __atomic_load_n(&tally_process.arenas, __ATOMIC_ACQUIRE);
     if (lane && process_generation() && lane->generation == process_generation())
-        __atomic_fetch_add(&lane->arena->header->refused[TALLY_REFUSED_REENTERED], 1, __ATOMIC_RELAXED);
+        arena = lane->arena;
+    if (arena)
+        __atomic_fetch_add(&arena->header->refused[TALLY_REFUSED_REENTERED], 1, __ATOMIC_RELAXED);
     return -EBUSY;
 }
 
