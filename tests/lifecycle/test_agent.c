@@ -47,7 +47,7 @@ static void killed_together_with_its_clients(void **state)
     }
     agent_start(room);
     books_await_ended(room);
-    books_expect_complete(room, room_refused(room));
+    books_expect_complete(room, books_refused(room, 8 * 3));
     assert_int_equal(books_number(room, "SELECT count(*) FROM clients WHERE ended = 'died' AND complete = 1"),
                      8);
 }

@@ -184,7 +184,8 @@ static void a_long_life_maps_no_more(void **state)
     room_run(room, "client", "threads=50,5", "new=x", "object=3", "free", "mappings", "threads=500,5",
              "record=5000", "new=x", "object=3", "free", "new=y", "object=3", "free", "shutdown=-1",
              "mappings", "exit=0", NULL);
-    assert_true(room_result(room, 2) <= room_result(room, 0) + 2);
+    assert_true(room_result(room, 2) <=
+                room_result(room, 0) + 24); /* a few lanes more, while others are full */
     books_await_ended(room);
     books_expect_complete(room, 0);
 }

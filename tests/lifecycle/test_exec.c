@@ -16,7 +16,7 @@ static void exec_and_see(struct room *room, const char *scenario, int times)
         room_expect_exit(room, program, 0);
     }
     books_await_ended(room);
-    books_expect_complete(room, room_refused(room));
+    books_expect_complete(room, books_refused(room, 3 * (uint64_t)times));
     assert_int_equal(books_number(room, "SELECT count(*) FROM clients WHERE ended = 'exec' AND complete = 1"),
                      times);
     assert_int_equal(
@@ -61,7 +61,7 @@ static void exec_without_an_agent(void **state)
     room_run(room, "execs", "thread", "10", NULL);
     agent_start(room);
     books_await_ended(room);
-    books_expect_complete(room, room_refused(room));
+    books_expect_complete(room, books_refused(room, 3));
     /* the process is gone by then, so an exec cannot be told from a death */
     assert_int_equal(books_number(room, "SELECT count(*) FROM clients WHERE ended = 'clean'"), 2);
     assert_int_equal(books_number(room, "SELECT count(*) FROM clients WHERE ended IN ('exec', 'died')"), 2);

@@ -34,7 +34,7 @@ static void prefork_server_with_kills(void **state)
     room_go(room, 1);
     room_expect_exit(room, server, 0);
     books_await_ended(room);
-    books_expect_complete(room, room_refused(room));
+    books_expect_complete(room, books_refused(room, 40 * 3));
     /* everybody's end was seen, and nobody's last number is missing */
     assert_true(books_number(room, "SELECT count(*) FROM clients WHERE ended = 'died'") >= 10);
     assert_true(books_number(room, "SELECT count(*) FROM clients WHERE ended = 'clean'") >= 2);
@@ -53,7 +53,7 @@ static void prefork_server_itself_killed(void **state)
         room_kill(room, server); /* and its workers with it: PR_SET_PDEATHSIG */
     }
     books_await_ended(room);
-    books_expect_complete(room, room_refused(room));
+    books_expect_complete(room, books_refused(room, 3 * 12));
     assert_int_equal(books_number(room, "SELECT count(*) FROM clients WHERE ended = 'clean'"), 0);
 }
 
@@ -81,7 +81,7 @@ static void server_that_drops_its_workers_to_another_uid(void **state)
     room_go(room, 1);
     room_expect_exit(room, server, 0);
     books_await_ended(room);
-    books_expect_complete(room, room_refused(room));
+    books_expect_complete(room, books_refused(room, 15 * 2));
     /* each uid came to its own arena, closed to others */
     assert_int_equal(stat(room->arena_path, &arena), 0);
     assert_int_equal(arena.st_uid, 0);

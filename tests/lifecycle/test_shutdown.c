@@ -180,7 +180,7 @@ static void exit_with_threads_still_recording(void **state)
     for (int i = 0; i < 5; i++)
         room_run(room, "client", "background=4", "record=100", "exit=0", NULL);
     books_await_ended(room);
-    books_expect_complete(room, room_refused(room));
+    books_expect_complete(room, books_refused(room, 5 * 4));
     assert_true(room_acknowledged(room) >= 500);
 }
 

@@ -30,7 +30,7 @@ static void sigkill_while_threads_record(void **state)
         room_kill(room, client);
     }
     books_await_ended(room);
-    books_expect_complete(room, room_refused(room));
+    books_expect_complete(room, books_refused(room, 10 * 4));
     books_expect_text(room, "10", "SELECT count(*) FROM clients WHERE ended = 'died' AND complete = 1");
 }
 
@@ -98,7 +98,7 @@ static void sigterm_while_threads_record(void **state)
         room_expect_signal(room, client, i % 3 ? SIGTERM : SIGINT);
     }
     books_await_ended(room);
-    books_expect_complete(room, room_refused(room));
+    books_expect_complete(room, books_refused(room, 10 * 4));
 }
 
 static void handler_of_the_program_is_untouched(void **state)

@@ -17,17 +17,23 @@ static void storm(struct room *room, const char *how, bool hits)
     books_await_ended(room);
     wait_until(books_number(room, "SELECT sum(refused_reentered) FROM arenas") == (int64_t)reentered);
     books_expect_complete(room, reentered);
-    books_expect_text(room, "2", "SELECT count(*) FROM clients WHERE ended = 'clean'");
+}
+
+static void expect_clean(const struct room *room)
+{
+    books_expect_text(room, "2", "SELECT count(*) FROM clients WHERE ended = 'clean' AND complete = 1");
 }
 
 static void records_in_a_handler(void **state)
 {
     storm(*state, "record", true);
+    expect_clean(*state);
 }
 
 static void records_in_handlers_of_threads(void **state)
 {
     storm(*state, "threads", true);
+    expect_clean(*state);
 }
 
 static void records_in_the_middle_of_calls_in_flight(void **state)
@@ -43,26 +49,14 @@ static void records_in_the_middle_of_calls_in_flight(void **state)
 static void shutdown_in_a_handler(void **state)
 {
     storm(*state, "shutdown", false);
+    expect_clean(*state);
 }
 
-/* A lane is being taken: nothing to count it in may be there yet. */
+/* A handler that runs when its thread's data have been destroyed takes one more lane, which nobody is left to give
+ * back: nothing is lost, but the end of such a thread is not clean. */
 static void records_while_lanes_are_taken(void **state)
 {
-    struct room *room = *state;
-    struct arena_copy copy;
-
-    room_set(room, "TALLY_BLOCK_MS", "60000");
-    agent_start(room);
-    for (int i = 0; i < 2; i++)
-        room_run(room, i ? "storm-static" : "storm", "5000", "first", NULL);
-    books_await_ended(room);
-    assert_int_equal(room_refused(room), room->counters->refused[EBUSY]);
-    assert_true(arena_copy_read(&copy, room->arena_path));
-    uint64_t counted = copy.refused[COPY_REENTERED];
-    assert_true(counted <= room->counters->refused[EBUSY]);
-    assert_int_equal(copy.refused_full, 0);
-    arena_copy_free(&copy);
-    books_expect_complete(room, counted);
+    storm(*state, "first", true);
 }
 
 int main(void)

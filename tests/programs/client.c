@@ -62,7 +62,7 @@ static void *record_for_ever(void *unused)
     struct counters_writer *writer = program_writer();
 
     while (!atomic_load(&self.stop))
-        program_record(writer);
+        program_record_paced(writer);
     return unused;
 }
 

@@ -32,7 +32,7 @@ static void *record_and_become(void *unused)
 static void *record_for_ever(void *writer)
 {
     for (;;)
-        program_record(writer);
+        program_record_paced(writer);
     return NULL;
 }
 

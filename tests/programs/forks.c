@@ -22,7 +22,7 @@ static _Atomic bool stop;
 static void *record_for_ever(void *writer)
 {
     while (!atomic_load(&stop))
-        program_record(writer);
+        program_record_paced(writer);
     return NULL;
 }
 

@@ -29,7 +29,7 @@ static void *serve(void *unused)
     struct counters_writer *writer = program_writer();
 
     while (!ending)
-        program_record(writer);
+        program_record_paced(writer);
     return unused;
 }
 

@@ -259,6 +259,14 @@ void books_expect_complete(const struct room *room, uint64_t refused)
                      0);
 }
 
+uint64_t books_refused(const struct room *room, uint64_t killed)
+{
+    uint64_t counted = read_arenas(room).refused;
+
+    assert_in_range(counted, room_refused(room), room_refused(room) + killed);
+    return counted;
+}
+
 void books_expect_ends(const struct room *room, int64_t clean, int64_t died, int64_t exec)
 {
     books_await_ended(room);

@@ -28,6 +28,10 @@ void books_await_ended(const struct room *room);
  * agrees on how many were written. Everything has to be drained. */
 void books_expect_complete(const struct room *room, uint64_t refused);
 
+/* How many records the arena counts as refused: as many as programs do, or at most so many more: those of threads that
+ * were killed between the refusal and their own book. */
+uint64_t books_refused(const struct room *room, uint64_t killed);
+
 /* books_await_ended(), books_expect_complete(room, 0), and so many clients by their end. */
 void books_expect_ends(const struct room *room, int64_t clean, int64_t died, int64_t exec);
 
