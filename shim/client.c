@@ -80,7 +80,7 @@ TALLY_API struct tally_client *tally_client_new(const struct tally_options *opti
         return NULL;
     }
     struct slow_path slow = slow_path_begin();
-    int result = process_start();
+    int result = process_start(NULL);
     if (result == 0)
         client = claim(&result);
     if (client)

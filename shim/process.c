@@ -134,7 +134,7 @@ static void read_environment(struct tally_client *client)
         client->truncated |= copy_text(client->tags, sizeof client->tags, secure_getenv("TALLY_TAGS"));
 }
 
-int process_configure(const struct tally_options *options)
+static int configure(const struct tally_options *options)
 {
     struct process *process = &tally_process;
     char path[ARENA_PATH_MAX];
@@ -280,9 +280,14 @@ static void start_first(void)
     done = true;
 }
 
-static int start(void)
+static int start(const struct tally_options *options)
 {
     struct process *process = &tally_process;
+    if (options) {
+        int result = process->generation ? -EALREADY : configure(options);
+        if (result)
+            return result;
+    }
     bool robust = robust_self_test();
     if (!robust && shares_memory_with_parent())
         return -EAGAIN;
@@ -310,7 +315,7 @@ static int start(void)
     return 0;
 }
 
-int process_start(void)
+int process_start(const struct tally_options *options)
 {
     struct sentinel *page = sentinel_get();
     if (!page)
@@ -322,10 +327,10 @@ int process_start(void)
                                         __ATOMIC_ACQUIRE))
             break;
         if (state == SENTINEL_READY)
-            return 0;
+            return options ? -EALREADY : 0;
         futex(&page->state, FUTEX_WAIT_PRIVATE, SENTINEL_STARTING, NULL, NULL, 0);
     }
-    int result = start();
+    int result = start(options);
     if (result == 0) {
         tally_process.generation++;
         __atomic_store_n(&page->generation, tally_process.generation, __ATOMIC_RELAXED);

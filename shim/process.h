@@ -96,8 +96,9 @@ static inline void thread_leave(struct thread *thread)
     thread->busy = 0;
 }
 
-/* Make the process (or the child that it has become) a session. 0, or a negative errno value. */
-int process_start(void);
+/* Make the process (or the child that it has become) a session, with these options if not NULL. 0, or a negative errno value:
+ * -EALREADY if there are options and it, or the parent that it was forked from, is one already. */
+int process_start(const struct tally_options *options);
 
 /* Whether we run in a vfork() child: memory is the parent's, and so is everything here. A thread there may
  * write to a lane that its parent's thread has, but must take none: the kernel would not guard it. */
@@ -105,9 +106,6 @@ bool process_is_vfork_child(void);
 
 /* Fill in an identity for a session; service and tags are in place. */
 void client_identify(struct tally_client *client, const struct tally_client *parent);
-
-/* Set options before the start; see tally_init(). */
-int process_configure(const struct tally_options *options);
 
 /* One line on standard error if TALLY_DEBUG=1; at most 200 bytes. Signal-safe for the formats used: %s %d %u. */
 void process_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));

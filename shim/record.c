@@ -16,13 +16,7 @@ TALLY_API int tally_init(const struct tally_options *options)
     if (!thread_enter(thread))
         return -EBUSY;
     struct slow_path slow = slow_path_begin();
-    int result = 0;
-    if (options && (process_generation() || tally_process.configured))
-        result = -EALREADY;
-    else if (options)
-        result = process_configure(options);
-    if (result == 0)
-        result = process_start();
+    int result = process_start(options);
     slow_path_end(slow);
     thread_leave(thread);
     return result;
@@ -138,13 +132,23 @@ struct call {
 };
 TALLY_LAYOUT(sizeof(struct call) <= sizeof(struct tally_call));
 
-/* Unique for ever: the session's random id plus a count. */
-static void call_id(uint8_t id[16], const struct tally_client *client)
+/* Unique for ever: the session's random id plus a count; where there is no session, random bytes of its own. */
+static void call_identify(struct call *call, int index)
 {
+    const struct tally_client *client = tally_process.clients[index];
     uint64_t words[2];
-    memcpy(words, client->session_id, sizeof words);
-    words[1] += __atomic_add_fetch(&tally_process.calls, 1, __ATOMIC_RELAXED);
-    memcpy(id, words, sizeof words);
+    if (process_generation() && client) {
+        memcpy(words, client->session_id, sizeof words);
+        words[1] += __atomic_add_fetch(&tally_process.calls, 1, __ATOMIC_RELAXED);
+        call->client_generation = client->generation;
+    } else if (syscall(SYS_getrandom, words, sizeof words, 0) != (long)sizeof words) {
+        words[0] = clock_ns(CLOCK_REALTIME);
+        words[1] = (uint64_t)getpid() << 32 ^ (uintptr_t)call;
+    }
+    memcpy(call->id, words, sizeof words);
+    call->client = (uint16_t)index;
+    call->begin_monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+    call->magic = CALL_MAGIC;
 }
 
 /* A forked child has a new session in the client's place; so has a new object in a released one's. Then it is the process's. */
@@ -169,18 +173,14 @@ TALLY_API int tally_client_call_begin(struct tally_client *object, struct tally_
         known = *usage;
     struct call *call = (struct call *)(void *)handle;
     memset(handle, 0, sizeof *handle);
-    if (!thread_enter(thread))
+    /* Whatever comes of its begin, the call can be ended, and is then recorded whole by its end. */
+    if (!thread_enter(thread)) {
+        call_identify(call, index);
         return reentered(thread);
-    /* The session's id is needed for the call's. */
-    int result = 0;
-    thread_lane(thread, &result);
-    if (tally_process.clients[index]) {
-        call_id(call->id, tally_process.clients[index]);
-        call->client_generation = tally_process.clients[index]->generation;
     }
-    call->client = (uint16_t)index;
-    call->begin_monotonic_ns = clock_ns(CLOCK_MONOTONIC);
-    call->magic = CALL_MAGIC;
+    int result = 0;
+    thread_lane(thread, &result); /* for the session, whose id is needed for the call's */
+    call_identify(call, index);
     if (result == 0) {
         if (known.start_time_unix_ns == -1)
             known.start_time_unix_ns = (int64_t)clock_ns(CLOCK_REALTIME);

@@ -385,7 +385,7 @@ static int take(struct thread *thread)
     if (thread->lane && thread->lane->generation == process_generation() && process_generation())
         lane_give_up(thread); /* it is stale */
     thread->lane = NULL;
-    int result = process_start();
+    int result = process_start(NULL);
     if (result || tally_process.disabled)
         return result;
     uint64_t now = clock_ns(CLOCK_MONOTONIC);

@@ -17,7 +17,8 @@
  *   - never print (but see TALLY_DEBUG), never abort, start no thread, keep no file descriptor;
  *   - may be called after fork() in the child, which is a client of its own: records,
  *     lanes and shutdown of parent and child do not touch each other;
- *   - may be called in a vfork() child, which counts as its parent's thread;
+ *   - may be called in a vfork() child, which counts as its parent's thread (if it is killed within a
+ *     tally call, that thread's calls get -EBUSY from then on);
  *   - may be called from a signal handler where the text says so; a call that interrupts
  *     another tally call of the same thread is refused with -EBUSY, counted as "reentered",
  *     and does no harm;
@@ -183,8 +184,7 @@ TALLY_API int tally_init(const struct tally_options *options);
  *             there is an arena to count it in
  *   -EBUSY    it interrupted another tally call of this thread; counted as reentered
  * Usual cost: no system call, no lock, no allocation. A thread's first record takes a lane: some
- * ten system calls. Signal-safe for a thread that has recorded before, else -EBUSY may
- * come back where the handler interrupted the C library's own use of robust mutexes. */
+ * twenty system calls. Signal-safe in a thread that has recorded before. */
 TALLY_API int tally_record(const struct tally_usage *usage);
 
 /* A call in flight. Make it by tally_call_begin(); copy it nowhere while it is in use. The
