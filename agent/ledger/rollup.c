@@ -162,19 +162,10 @@ int ledger_rollup_add(struct ledger *ledger, const struct usage_row *usage, stru
     return 0;
 }
 
-/* What was added and taken back within one transaction leaves nothing to write. */
-static bool empty(const struct rollup_row *row)
-{
-    for (int i = 0; i < ROLLUP_SUM_COUNT; i++)
-        if (row->sums[i])
-            return false;
-    return true;
-}
-
 int ledger_rollups_flush(struct ledger *ledger)
 {
     for (struct rollup *rollup = ledger->rollup_list; rollup; rollup = rollup->next) {
-        int result = empty(&rollup->row) ? 0 : store_rollup_add(ledger->store, &rollup->row);
+        int result = store_rollup_add(ledger->store, &rollup->row);
         if (result)
             return result;
     }

@@ -204,6 +204,30 @@ static void an_owner_word_may_be_older_than_the_tenure(void **state)
     assert_int_equal(kit->arena->lanes[0].ended_tenure, 1);
 }
 
+static void a_session_ends_at_the_second_tick(void **state)
+{
+    struct kit *kit = *state;
+    add_client(kit, 0, 'a', 1, -1);
+    add_client(kit, 1, 'a', 1, -1);
+    kit_feed(kit, 0, -1);
+    kit_leave(kit, 0, true);
+    kit_commit(kit);
+    assert_int_equal(ledger_tick(kit->ledger, KIT_TIME), 0);
+    assert_false(ledger_in_transaction(kit->ledger));
+    /* What the process had left on another lane comes in between: it has not ended there yet. */
+    kit_drain(kit);
+    kit_tick(kit);
+    kit_expect(kit, "SELECT ended,tenures_open FROM clients", "NULL|1");
+    kit_leave(kit, 1, true);
+    kit_commit(kit);
+    assert_int_equal(ledger_tick(kit->ledger, KIT_TIME), 0);
+    kit_commit(kit);
+    kit_expect(kit, "SELECT ended FROM clients", "NULL");
+    assert_int_equal(ledger_tick(kit->ledger, KIT_TIME), 0);
+    kit_commit(kit);
+    kit_expect(kit, "SELECT ended FROM clients", "clean");
+}
+
 static void a_living_owner_keeps_its_tenure(void **state)
 {
     struct kit *kit = *state;
@@ -685,6 +709,7 @@ int main(void)
         kit_test(threads_of_one_process_are_one_session),
         kit_test(one_dead_tenure_makes_a_dead_session),
         kit_test(an_owner_word_may_be_older_than_the_tenure),
+        kit_test(a_session_ends_at_the_second_tick),
         kit_test(a_living_owner_keeps_its_tenure),
         kit_test(a_tenure_thought_dead_goes_on),
         kit_test(refusals_are_whose_lane_was_full),

@@ -233,6 +233,15 @@ static void what_the_caller_calls_an_estimate_stays_one(void **state)
     add_call(kit, 0, END, 'e', 0, -1, 1);
     kit_drain(kit);
     kit_expect(kit, "SELECT flags,status FROM usage WHERE id=3", "2|ok");
+    /* The agent's own mark goes, though the end brings no counts. */
+    add_call(kit, 0, PROGRESS, 'f', 1, 7, -1);
+    kit_drain(kit);
+    kit_leave(kit, 0, false);
+    kit_tick(kit);
+    kit_expect(kit, "SELECT flags,status FROM usage WHERE id=4", "2|aborted");
+    add_call(kit, 0, END, 'f', 0, -1, 1);
+    kit_drain(kit);
+    kit_expect(kit, "SELECT flags,status FROM usage WHERE id=4", "0|ok");
     kit_expect_rollup_exact(kit);
 }
 
