@@ -152,6 +152,9 @@ static int make_file(struct store *store)
 
 static int connect_database(struct store *store)
 {
+    /* Nobody asks SQLite how much memory it uses, and counting it takes a lock at each allocation. No effect if
+     * SQLite is in use already. */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE;
     if (sqlite3_open_v2(store->path, &store->database, flags, NULL)) {
         if (store->database)

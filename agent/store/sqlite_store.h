@@ -74,12 +74,11 @@ int store_refuse(struct store *store, int error, const char *format, ...)
 /* Bring the database to the newest version of the schema (schema.c). */
 int store_migrate(struct store *store);
 
+/* All bindings are NULL when a statement is handed out: what is unknown needs no call. */
 static inline void bind_text(sqlite3_stmt *statement, int column, struct text text)
 {
     if (text.data)
         sqlite3_bind_text(statement, column, text.data, (int)text.length, SQLITE_STATIC);
-    else
-        sqlite3_bind_null(statement, column);
 }
 
 static inline void bind_string(sqlite3_stmt *statement, int column, const char *string)
@@ -95,9 +94,7 @@ static inline void bind_id(sqlite3_stmt *statement, int column, const uint8_t id
 /* A number of which `unknown` stands for NULL. */
 static inline void bind_known(sqlite3_stmt *statement, int column, int64_t value, int64_t unknown)
 {
-    if (value == unknown)
-        sqlite3_bind_null(statement, column);
-    else
+    if (value != unknown)
         sqlite3_bind_int64(statement, column, value);
 }
 

@@ -86,12 +86,9 @@ int store_bind_texts(sqlite3_stmt *statement, int column, const struct usage_val
 
 int store_bind_numbers(sqlite3_stmt *statement, int column, const struct usage_values *values)
 {
-    for (int i = 0; i < USAGE_NUMBERS; i++, column++) {
+    for (int i = 0; i < USAGE_NUMBERS; i++, column++)
         if (usage_number_known(values, (enum usage_number)i))
             sqlite3_bind_int64(statement, column, values->numbers[i]);
-        else
-            sqlite3_bind_null(statement, column);
-    }
     return column;
 }
 
