@@ -37,6 +37,7 @@ SUPPORT_SOURCES := $(wildcard tests/support/*.c)
 UNIT_SOURCES := $(wildcard tests/unit/*.c)
 PROCESS_SOURCES := $(wildcard tests/lifecycle/test_*.c tests/crash/test_*.c)
 HELPER_SOURCES := $(wildcard tests/programs/*.c)
+FUZZ_SOURCES := $(wildcard tests/fuzz/*.c)
 DEMO_SOURCES := $(wildcard tools/demo/*.c)
 BENCH_SOURCES := $(wildcard tools/bench/*.c)
 # shared code of a room of tests: tests/crash/*.c that are not programs themselves
@@ -53,9 +54,11 @@ UNIT_TESTS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 PROCESS_TESTS := $(PROCESS_SOURCES:%.c=$(BUILD)/%)
 HELPERS := $(HELPER_SOURCES:%.c=$(BUILD)/%) $(HELPER_SOURCES:%.c=$(BUILD)/%-static)
 DEMOS := $(DEMO_SOURCES:%.c=$(BUILD)/%)
-SCRIPT_TESTS := $(wildcard tests/build/*.sh)
+SCRIPT_TESTS := $(wildcard tests/build/*.sh tests/fuzz/*.sh)
 RUNNER := $(BUILD)/tests/runner/contain
 LAYOUT := $(BUILD)/tools/layout/dump
+FUZZ_SEEDS := $(BUILD)/tests/fuzz/seeds
+FUZZERS := $(filter-out $(FUZZ_SEEDS),$(FUZZ_SOURCES:%.c=$(BUILD)/%))
 TESTS := $(UNIT_TESTS) $(SCRIPT_TESTS) $(PROCESS_TESTS)
 
 .PHONY: all
@@ -66,6 +69,7 @@ help:
 	@echo 'make demo            install what is missing, build, kill processes, lose nothing'
 	@echo 'make check           install what is missing, build, run all tests (ONLY=NAME: those that match)'
 	@echo 'make check-sanitize  the tests that can, under ASan and UBSan, then under TSan'
+	@echo 'make fuzz            fuzz shared memory as both sides read it (SECONDS=60 for each target)'
 	@echo 'make lint            clang-tidy, cppcheck, clang-format, shellcheck, man pages'
 	@echo 'make bench           what a record costs, beside named peers (JSON=1: as JSON)'
 	@echo 'make                 libtally.so, libtally.a, tallyd, tally, in $(BUILD)/'
@@ -109,6 +113,7 @@ $(BUILD)/agent/store/schema.o: $(SQL)
 
 -include $(patsubst %.c,$(BUILD)/%.d,$(SHIM_SOURCES) $(AGENT_SOURCES) $(wildcard agent/*.c) $(TOOL_SOURCES) $(DEMO_SOURCES) \
   $(BENCH_SOURCES) $(SUPPORT_SOURCES) $(UNIT_SOURCES) $(PROCESS_SOURCES) $(HELPER_SOURCES) $(CRASH_SOURCES) \
+  $(FUZZ_SOURCES) \
   tools/layout/dump.c tests/runner/contain.c)
 
 # ---- libraries and programs --------------------------------------------------
@@ -153,7 +158,7 @@ $(BUILD)/tools/bench/bench: $(call object,$(BENCH_SOURCES)) $(BUILD)/libtally.so
 	$(with_shared) $(AGENT_LIBS)
 
 .PHONY: tests
-tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(HELPERS) $(RUNNER) $(LAYOUT)
+tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(HELPERS) $(RUNNER) $(LAYOUT) $(if $(SANITIZE),,fuzzers)
 
 # A clean clone uses all processors unless told otherwise.
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -175,6 +180,26 @@ check-sanitize:
 check-this-sanitizer:
 	+@$(MAKE) --no-print-directory $(jobs) tests
 	@tests/run --build '$(BUILD)' --label '$(SANITIZE)' $(if $(ONLY),--only '$(ONLY)') $(SANITIZE_TESTS)
+
+# Fuzz targets: everything is built once more, by clang with libFuzzer, in $(BUILD)/fuzz. Where there is none,
+# they are not built, and their test is skipped and says so.
+FUZZ_CC ?= clang-14
+FUZZ_SANITIZE := fuzzer-no-link,address,undefined
+$(FUZZERS): private LDFLAGS += -fsanitize=fuzzer
+$(FUZZERS) $(FUZZ_SEEDS): %: %.o $(BUILD)/libagent.a $(BUILD)/libtally.a
+	$(link) $(AGENT_LIBS)
+.PHONY: fuzz fuzzers fuzzers-here
+fuzzers:
+	+@if echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+	  $(FUZZ_CC) -fsanitize=fuzzer -x c -o /dev/null - 2>/dev/null; then \
+	  $(MAKE) --no-print-directory SANITIZE='$(FUZZ_SANITIZE)' CC='$(FUZZ_CC)' BUILD='$(BUILD)/fuzz' \
+	    WARNINGS='$(filter-out -Wformat=2,$(WARNINGS))' fuzzers-here; fi
+fuzzers-here: $(FUZZERS) $(FUZZ_SEEDS)
+SECONDS ?= 60
+fuzz:
+	@tools/bootstrap check
+	+@$(MAKE) --no-print-directory $(jobs) fuzzers $(RUNNER)
+	@TALLY_FUZZ_SECONDS=$(SECONDS) tests/run --build '$(BUILD)' --timeout $$(($(SECONDS) * 10 + 900)) tests/fuzz/run.sh
 
 .PHONY: demo
 demo:
