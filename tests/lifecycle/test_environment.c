@@ -132,6 +132,7 @@ static void no_file_may_grow(void **state)
     assert_int_equal(room_acknowledged(room), 0);
     room_run(room, "client", "record=1", "exit=0", NULL);
     room_run(room, "poor-static", "fsize=1", "record=5", "object", NULL);
+    assert_int_equal(room->counters->refused[EFBIG], 10);
     room_run(room, "poor", "record=1", "fsize=1", "record=5", "limits", "record=5", NULL);
     agent_start(room);
     books_await_ended(room);
