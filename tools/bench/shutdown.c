@@ -13,8 +13,6 @@
 
 #define RECORDS 20
 
-extern char **environ;
-
 /* A peer's way to an orderly end: the lines that it has kept in memory go to a file, and, to be
  * durable, to the disk. */
 static int64_t flush_lines(const char *folder, bool durable)

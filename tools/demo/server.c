@@ -77,7 +77,7 @@ struct server {
 
 static struct server server = {.options = {.workers = 24, .seconds = 8, .kills = 40}};
 
-static void give_up(const char *what)
+static void __attribute__((noreturn)) give_up(const char *what)
 {
     fprintf(stderr, "server: %s: %s\n", what, strerror(errno));
     exit(1);
