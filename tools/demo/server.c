@@ -345,8 +345,9 @@ static int serve(const sigset_t *term)
 
 /* ---- the account -------------------------------------------------------------------- */
 
-static void counters_map(bool fresh)
+static struct counters *counters_map(bool fresh)
 {
+    struct counters *counters;
     int file = open(server.options.path,
                     fresh ? O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0600);
 
@@ -354,9 +355,10 @@ static void counters_map(bool fresh)
         give_up(server.options.path);
     server.counters =
         mmap(NULL, sizeof(struct counters), fresh ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, file, 0);
-    if (server.counters == MAP_FAILED)
+    if (counters == MAP_FAILED)
         give_up(server.options.path);
     close(file);
+    return counters;
 }
 
 static void show(void)
@@ -427,7 +429,7 @@ int main(int argc, char **argv)
                 "usage: server --counters FILE [--workers N] [--seconds S] [--kills N] | --show FILE\n");
         return 2;
     }
-    counters_map(!only_show);
+    server.counters = counters_map(!only_show);
     if (only_show) {
         show();
         return 0;
