@@ -353,7 +353,7 @@ static struct counters *counters_map(bool fresh)
 
     if (file < 0 || (fresh && ftruncate(file, sizeof(struct counters)) != 0))
         give_up(server.options.path);
-    server.counters =
+    counters =
         mmap(NULL, sizeof(struct counters), fresh ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, file, 0);
     if (counters == MAP_FAILED)
         give_up(server.options.path);
