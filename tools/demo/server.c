@@ -429,7 +429,8 @@ int main(int argc, char **argv)
                 "usage: server --counters FILE [--workers N] [--seconds S] [--kills N] | --show FILE\n");
         return 2;
     }
-    server.counters = counters_map(!only_show);
+    struct counters *counters = counters_map(!only_show);
+    server.counters = counters;
     if (only_show) {
         show();
         return 0;
@@ -440,6 +441,6 @@ int main(int argc, char **argv)
     sigprocmask(SIG_BLOCK, &term, NULL);
     int unexpected = serve(&term);
 
-    printf("%" PRIu32 " %d\n", server.counters->spawned, server.killed);
+    printf("%" PRIu32 " %d\n", counters->spawned, server.killed);
     return unexpected == 0 ? 0 : 1;
 }
