@@ -334,7 +334,8 @@ int process_start(const struct tally_options *options)
     if (result == 0) {
         tally_process.generation++;
         __atomic_store_n(&page->generation, tally_process.generation, __ATOMIC_RELAXED);
-        __atomic_store_n(&tally_sentinel, &page->generation, __ATOMIC_RELAXED);
+        /* release: pairs with the acquire in process_generation(). */
+        __atomic_store_n(&tally_sentinel, &page->generation, __ATOMIC_RELEASE);
     }
     /* release: pairs with the acquire above. */
     __atomic_store_n(&page->state, result ? SENTINEL_FRESH : SENTINEL_READY, __ATOMIC_RELEASE);

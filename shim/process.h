@@ -78,7 +78,8 @@ extern __thread struct thread tally_thread;
 extern const uint64_t *tally_sentinel;
 static inline uint64_t process_generation(void)
 {
-    return __atomic_load_n(__atomic_load_n(&tally_sentinel, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+    /* acquire: pairs with the release in process_start(), behind which the page is there to be read. */
+    return __atomic_load_n(__atomic_load_n(&tally_sentinel, __ATOMIC_ACQUIRE), __ATOMIC_RELAXED);
 }
 
 static inline bool thread_enter(struct thread *thread)
