@@ -219,7 +219,9 @@ static int rest(struct collector *collector, int64_t *active_ns)
     return 0;
 }
 
-static int loop(struct collector *collector, struct agent_config *config, int argc, char **argv)
+/* error[] is set only where the ledger cannot be asked for it. */
+static int loop(struct collector *collector, struct agent_config *config, int argc, char **argv,
+                char error[COLLECTOR_ERROR_BYTES])
 {
     int64_t active_ns = clock_now(CLOCK_MONOTONIC);
     int64_t thorough_ns = 0;
@@ -244,24 +246,42 @@ static int loop(struct collector *collector, struct agent_config *config, int ar
         }
         if (result == -ESTALE)
             return result;
+        if (result == -EUCLEAN) {
+            result = database_replace(collector, error);
+            if (result < 0)
+                return result;
+        }
         if (result)
             back_off(collector, &backoff_ns);
     }
     return 0;
 }
 
-/* Take what is there: at the end, and for --once. Three rounds at least, so that the ledger believes what has
- * ended (see ledger_tick()), and not many more: each takes all that stands there when it begins, and writers who go on
- * writing would never let it end. */
-static int drain_all(struct collector *collector)
+static int drain_passes(struct collector *collector)
 {
     int result = 0;
-    collector->settling = true;
     for (int pass = 0; pass < LAST_PASSES; pass++) {
         result = round_run(collector, true);
         if (result || (pass >= 3 && !collector->moved && !collector->waiting))
             break;
     }
+    return result;
+}
+
+/* Take what is there: at the end, and for --once. Three rounds at least, so that the ledger believes what has
+ * ended (see ledger_tick()), and not many more: each takes all that stands there when it begins, and writers who go on
+ * writing would never let it end. */
+static int drain_all(struct collector *collector, char error[COLLECTOR_ERROR_BYTES])
+{
+    collector->settling = true;
+    int result = drain_passes(collector);
+    if (result == -EUCLEAN) {
+        result = database_replace(collector, error);
+        if (result >= 0)
+            result = drain_passes(collector);
+    }
+    if (result && !error[0])
+        snprintf(error, COLLECTOR_ERROR_BYTES, "%s", ledger_error(collector->ledger));
     return result;
 }
 
@@ -307,8 +327,6 @@ static void close_collector(struct collector *collector)
 static int open_collector(struct collector *collector, const struct agent_config *config, bool once,
                           char error[COLLECTOR_ERROR_BYTES])
 {
-    struct ledger_options options = {.state_directory = config->state_directory,
-                                     .retention_ns = config->retention_days * INT64_C(86400) * SECOND_NS};
     int result;
 
     memset(collector, 0, sizeof *collector);
@@ -331,13 +349,7 @@ static int open_collector(struct collector *collector, const struct agent_config
     }
     if (lock_state(collector, error))
         return -1;
-    result = ledger_open(&collector->ledger, &options);
-    if (result) {
-        snprintf(error, COLLECTOR_ERROR_BYTES, "%s",
-                 collector->ledger ? ledger_error(collector->ledger) : strerror(-result));
-        return -1;
-    }
-    if (stations_configure(collector, error))
+    if (database_open(collector, error) || stations_configure(collector, error))
         return -1;
     return stations_attach(collector, true, error);
 }
@@ -357,20 +369,20 @@ int collector_run(struct agent_config *config, int argc, char **argv, char error
     int result = open_collector(&collector, config, false, error);
 
     if (result == 0) {
+        error[0] = '\0';
         log_line(LOG_NOTE, "tallyd %s serves %s, state in %s", TALLY_VERSION,
                  collector.stations ? collector.stations->path : "nothing", config->state_directory);
         collector.events.names = true; /* begin to watch them */
         sd_notify(0, "READY=1");
-        result = loop(&collector, config, argc, argv);
+        result = loop(&collector, config, argc, argv, error);
         sd_notify(0, "STOPPING=1");
         if (result == 0)
-            result = drain_all(&collector);
+            result = drain_all(&collector, error);
         if (result == -ESTALE)
             snprintf(error, COLLECTOR_ERROR_BYTES, "another agent has taken over the database in %s: leaving",
                      config->state_directory);
-        else if (result)
-            snprintf(error, COLLECTOR_ERROR_BYTES, "%s", ledger_error(collector.ledger));
-        log_figures(&collector);
+        if (collector.ledger)
+            log_figures(&collector);
     }
     close_collector(&collector);
     return result ? -1 : 0;
@@ -387,12 +399,13 @@ int collector_run_once(const struct agent_config *config, struct collector_once 
     if (result == 0) {
         for (struct served *served = collector.served; served; served = served->next)
             done->arenas++;
-        result = drain_all(&collector);
-        if (result)
-            snprintf(error, COLLECTOR_ERROR_BYTES, "%s", ledger_error(collector.ledger));
-        ledger_figures(collector.ledger, &figures);
-        done->records = figures.records;
-        done->lost = figures.skipped;
+        error[0] = '\0';
+        result = drain_all(&collector, error);
+        if (collector.ledger) {
+            ledger_figures(collector.ledger, &figures);
+            done->records = figures.records;
+            done->lost = figures.skipped;
+        }
     }
     close_collector(&collector);
     return result ? -1 : 0;

@@ -114,6 +114,17 @@ static bool board_shared(const struct collector *collector, const struct served 
     return served->reader.owner != geteuid() || collector->config->group != (gid_t)-1;
 }
 
+/* Where the board is ahead of the database, this has been restored, or begun anew. */
+static void note_restored(struct served *served, const struct tally_board_lane *lanes)
+{
+    for (uint32_t lane = 0; lane < served->reader.header.lane_count; lane++) {
+        if (lanes[lane].position <= served->ledger->lanes[lane].committed_position)
+            continue;
+        served->lanes[lane].restored_position = lanes[lane].position;
+        served->lanes[lane].restored_sequence = lanes[lane].sequence;
+    }
+}
+
 static int take_board(struct collector *collector, struct served *served)
 {
     char path[ARENA_SIBLING_MAX];
@@ -130,12 +141,8 @@ static int take_board(struct collector *collector, struct served *served)
     arena_sibling(path, served->path, ".board");
     int result =
         board_take(&served->board, path, &served->reader.header, board_shared(collector, served), lanes);
-    for (uint32_t lane = 0; !result && lane < lane_count; lane++) {
-        if (lanes[lane].position <= served->ledger->lanes[lane].committed_position)
-            continue;
-        served->lanes[lane].restored_position = lanes[lane].position;
-        served->lanes[lane].restored_sequence = lanes[lane].sequence;
-    }
+    if (!result)
+        note_restored(served, lanes);
     served->board_inode = 0;
     if (!result && !lstat(path, &status)) {
         served->board_device = status.st_dev;
@@ -258,12 +265,34 @@ void serve_orphan(struct collector *collector, struct station *station)
 int serve_detach(struct collector *collector, struct served *served, bool retired)
 {
     struct served **link = &collector->served;
-    int result = ledger_detach(collector->ledger, served->ledger, retired);
+    /* Unbound: its database could not be replaced, and the agent is leaving. */
+    int result = served->ledger ? ledger_detach(collector->ledger, served->ledger, retired) : 0;
     if (result)
         return result;
     while (*link != served)
         link = &(*link)->next;
     *link = served->next;
     free_served(served);
+    return 0;
+}
+
+void serve_unbind(struct collector *collector, struct served *served)
+{
+    /* Not retired: nothing is written, so it cannot fail but within a transaction. */
+    ledger_abandon(collector->ledger);
+    if (served->ledger && ledger_detach(collector->ledger, served->ledger, false) == 0)
+        served->ledger = NULL;
+}
+
+int serve_bind_again(struct collector *collector, struct served *served)
+{
+    int result = ledger_attach(collector->ledger, &served->reader.header, served->path, &served->ledger);
+    if (result)
+        return result;
+    memset(served->lanes, 0, served->reader.header.lane_count * sizeof *served->lanes);
+    memset(served->refused, 0, sizeof served->refused);
+    served->scanned_ns = 0;
+    if (served->board.shared) /* nobody but this agent writes to it */
+        note_restored(served, served->board.lanes);
     return 0;
 }

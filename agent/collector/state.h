@@ -90,6 +90,7 @@ struct collector {
     bool unwatched;       /* the kernel grants no more watches: look at the names each second */
     bool barrier_refused; /* no membarrier: a lost wake-up is possible, and costs the bound */
     bool settling;        /* the end: show the ledger everything in every round */
+    int64_t checked_ns;   /* monotonic: when the database was last looked at for damage; 0: never */
     int64_t retained_ns;  /* monotonic: when to look for old rows again */
     uint64_t round;
     /* of the round under way */
@@ -121,6 +122,18 @@ void serve_orphan(struct collector *collector, struct station *station);
 int serve_check_board(struct collector *collector, struct served *served);
 /* Not within a transaction. retired: it is gone for good. */
 int serve_detach(struct collector *collector, struct served *served, bool retired);
+
+/* Another database has taken the place of the one that it was attached to: attach it to the new one, where it knows
+ * of the board's positions. serve_unbind() first, before the old one is closed. Both keep the arena open. */
+void serve_unbind(struct collector *collector, struct served *served);
+int serve_bind_again(struct collector *collector, struct served *served);
+
+/* database.c: open the ledger. A database that is found to be damaged is set aside, and a new one begun. 0, or a negative
+ * errno value with error[]. */
+int database_open(struct collector *collector, char error[COLLECTOR_ERROR_BYTES]);
+/* After -EUCLEAN from a round: the same, with the arenas that are open. 1: it was sound, go on as after any error. A
+ * negative errno value with error[]: there is no database any more, the agent has to leave. */
+int database_replace(struct collector *collector, char error[COLLECTOR_ERROR_BYTES]);
 
 /* watch.c: after names have been looked at: watch what the next change of them shows in. */
 void watch_update(struct collector *collector);

@@ -56,7 +56,7 @@ static const char *remedy_of(int error)
     case EACCES:
         return "check the owner and mode of the state directory and its files";
     case EUCLEAN:
-        return "the database is damaged: put a backup in its place (tally backup makes them)";
+        return "it seems to be damaged: it is checked, and if that is so set aside for a new one";
     default:
         return "records wait in shared memory until it works again";
     }

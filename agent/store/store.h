@@ -19,10 +19,17 @@ struct store;
 
 /* Open directory/usage.db, making and migrating it as needed, and raise its epoch. On error *out is still to be closed and good for
  * store_error() alone (NULL: no memory). -EBUSY: locked by another; -ENOTSUP: written by a newer tally, or no
- * database of ours; -EBADMSG: damaged; -ENOSPC, -EACCES, -EIO, ... */
+ * database of ours; -EUCLEAN: it seems to be damaged, see store_damaged(); -ENOSPC, -EACCES, -EIO, ... */
 int store_open(struct store **out, const char *directory);
 void store_close(struct store *store);
 const char *store_error(const struct store *store);
+
+/* After -EUCLEAN, with the store closed: look at the whole file again. 1: it is damaged; 0: it is sound, and the
+ * error was another's; a negative errno value: it cannot be told. Takes minutes where there are gigabytes. */
+int store_damaged(const char *directory);
+/* Rename it and what belongs to it, within its folder; no store is open there. name: what it is called now. */
+#define STORE_ASIDE_NAME_MAX 64
+int store_set_aside(const char *directory, char name[STORE_ASIDE_NAME_MAX]);
 
 /* A transaction: all of it or nothing, on disk when store_commit() has returned 0. */
 int store_begin(struct store *store);
