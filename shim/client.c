@@ -44,25 +44,14 @@ static struct tally_client *claim(int *result)
     return NULL;
 }
 
-static void set_text(char *out, size_t bytes, const char *text, uint32_t *truncated)
-{
-    bool cut;
-    uint32_t length = encode_cut(text ? text : "", (uint32_t)bytes - 1, &cut);
-    *truncated |= cut;
-    if (length)
-        memcpy(out, text, length);
-    out[length] = '\0';
-}
-
 /* A claimed place becomes a session of its own. */
 static void client_begin(struct tally_client *client, const struct tally_options *options)
 {
     const struct tally_client *process = tally_process.clients[0];
-    client->truncated = 0;
-    set_text(client->service, sizeof client->service,
-             options && options->service ? options->service : process->service, &client->truncated);
-    set_text(client->tags, sizeof client->tags, options && options->tags ? options->tags : process->tags,
-             &client->truncated);
+    const char *service = options && options->service ? options->service : process->service;
+    const char *tags = options && options->tags ? options->tags : process->tags;
+    bool cut = encode_copy(client->service, sizeof client->service, service);
+    client->truncated = encode_copy(client->tags, sizeof client->tags, tags) || cut;
     client_identify(client, process);
     __atomic_store_n(&client->state, CLIENT_LIVE, __ATOMIC_RELAXED); /* its users get it from the caller */
 }

@@ -60,6 +60,16 @@ uint32_t encode_cut(const char *text, uint32_t bytes_max, bool *cut)
     return (uint32_t)length;
 }
 
+bool encode_copy(char *out, size_t bytes, const char *text)
+{
+    bool cut = false;
+    uint32_t length = text ? encode_cut(text, (uint32_t)bytes - 1, &cut) : 0;
+    if (text)
+        memcpy(out, text, length);
+    out[length] = '\0';
+    return cut;
+}
+
 static inline uint8_t *put_text(uint8_t *at, uint8_t id, uint32_t bytes_max, const char *text,
                                 uint64_t *truncated)
 {

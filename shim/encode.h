@@ -24,4 +24,7 @@ uint8_t *encode_bytes(uint8_t *at, uint8_t id, uint8_t type, const void *value, 
 /* The length to which a text of at most `bytes_max` bytes is cut, at a character's border. */
 uint32_t encode_cut(const char *text, uint32_t bytes_max, bool *cut);
 
+/* Copy a text (NULL: empty) to out, cut at a character's border. Returns whether it was cut. */
+bool encode_copy(char *out, size_t bytes, const char *text);
+
 #endif

@@ -57,7 +57,7 @@ int lane_take(struct thread *thread);
 int lane_write(struct lane_view *lane, struct tally_record_header *record);
 
 /* See to it that the client (by index) is known in this tenure. */
-int lane_introduce(struct lane_view *lane, uint16_t client);
+int lane_introduce(struct lane_view *lane, uint16_t index);
 
 /* End the tenure, with its final sequence. */
 void lane_give_up(struct thread *thread);

@@ -70,17 +70,6 @@ static int32_t environment_milliseconds(const char *name, int32_t otherwise)
     return *end || number < 0 || number > 60000 ? otherwise : (int32_t)number;
 }
 
-/* Copy a text, cut at a character's border; NULL: empty. Returns whether it was cut. */
-static bool copy_text(char *out, size_t bytes, const char *text)
-{
-    bool cut;
-    uint32_t length = encode_cut(text ? text : "", (uint32_t)bytes - 1, &cut);
-    if (length)
-        memcpy(out, text, length);
-    out[length] = '\0';
-    return cut;
-}
-
 /* service.name=… in OTEL_RESOURCE_ATTRIBUTES. */
 static bool service_of_attributes(char *out, size_t bytes, const char *attributes)
 {
@@ -118,20 +107,20 @@ static void read_environment(struct tally_client *client)
         process->overflow =
             overflow && !strcmp(overflow, "drop") ? TALLY_OVERFLOW_DROP : TALLY_OVERFLOW_BLOCK;
         process->block_timeout_ms = environment_milliseconds("TALLY_BLOCK_MS", 100);
-        copy_text(process->arena_name, sizeof process->arena_name, secure_getenv("TALLY_ARENA"));
+        encode_copy(process->arena_name, sizeof process->arena_name, secure_getenv("TALLY_ARENA"));
     }
     if (!client->service[0]) {
         const char *service = secure_getenv("TALLY_SERVICE");
         if (!service || !*service)
             service = secure_getenv("OTEL_SERVICE_NAME");
         if (service && *service)
-            client->truncated |= copy_text(client->service, sizeof client->service, service);
+            client->truncated |= encode_copy(client->service, sizeof client->service, service);
         else
             service_of_attributes(client->service, sizeof client->service,
                                   secure_getenv("OTEL_RESOURCE_ATTRIBUTES"));
     }
     if (!client->tags[0])
-        client->truncated |= copy_text(client->tags, sizeof client->tags, secure_getenv("TALLY_TAGS"));
+        client->truncated |= encode_copy(client->tags, sizeof client->tags, secure_getenv("TALLY_TAGS"));
 }
 
 static int configure(const struct tally_options *options)
@@ -152,12 +141,13 @@ static int configure(const struct tally_options *options)
         process->overflow = options->overflow;
     if (options->block_timeout_ms >= 0)
         process->block_timeout_ms = options->block_timeout_ms;
-    copy_text(process->arena_name, sizeof process->arena_name, arena);
+    encode_copy(process->arena_name, sizeof process->arena_name, arena);
     if (options->service)
         process_client.truncated |=
-            copy_text(process_client.service, sizeof process_client.service, options->service);
+            encode_copy(process_client.service, sizeof process_client.service, options->service);
     if (options->tags)
-        process_client.truncated |= copy_text(process_client.tags, sizeof process_client.tags, options->tags);
+        process_client.truncated |=
+            encode_copy(process_client.tags, sizeof process_client.tags, options->tags);
     process->configured = true;
     return 0;
 }

@@ -451,8 +451,9 @@ void lane_thread_exit(struct lane_view *lane)
 
 static void replace(const struct lane_view *lane)
 {
-    mmap(lane->ring, lane->arena->shape.lane_bytes, PROT_READ | PROT_WRITE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    /* If it cannot be had, nothing can be done. */
+    (void)mmap(lane->ring, lane->arena->shape.lane_bytes, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
 /* In the child. If a signal handler forked in the middle of lane_write(), or of publishing final sequences, the child returns into
