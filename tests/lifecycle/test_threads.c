@@ -56,7 +56,7 @@ static void threads_end_in_every_way(void **state)
     struct room *room = *state;
 
     agent_start(room);
-    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]) - SANITIZED; i++) {
         uint32_t results = room->counters->result_count;
         room_run(room, i % 2 ? "threads-static" : "threads", "400", "8", ways[i], NULL);
         assert_true(room_result(room, results + 2) <= room_result(room, results) + 40);
@@ -66,7 +66,7 @@ static void threads_end_in_every_way(void **state)
     books_expect_complete(room, 0);
     expect_few_lanes(room, 64);
     /* a bare system call ends a thread without the library's knowing: nothing is lost, but that is no clean end */
-    books_expect_text(room, "clean,clean,clean,died",
+    books_expect_text(room, SANITIZED ? "clean,clean,clean" : "clean,clean,clean,died",
                       "SELECT group_concat(ended) FROM (SELECT ended FROM clients ORDER BY id)");
 }
 

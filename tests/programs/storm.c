@@ -27,7 +27,8 @@ static void on_alarm(int signal_number)
 {
     (void)signal_number;
     int saved = errno;
-    atomic_fetch_add(&signals, 1);
+    if (atomic_fetch_add(&signals, 1) >= signals_wanted)
+        return; /* threads are ending: one past its destructors would take a lane that nobody gives back */
     if (strcmp(how, "shutdown") == 0) {
         int result = tally_shutdown(0);
         if (result != TALLY_PUBLISHED && result != TALLY_DURABLE && result != -EBUSY)

@@ -26,6 +26,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Sanitizers do not bear threads that end by a bare system call, or limits on memory. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
 /* A test with a room of its own. */
 #define room_test(function) cmocka_unit_test_setup_teardown(function, room_setup, room_teardown)
 

@@ -104,13 +104,14 @@ static void in_a_child(struct fixture *fixture, void (*run)(struct fixture *))
 static int list_length(void)
 {
     struct robust_list_head *list = head();
-    const struct robust_list *at = list->list.next;
+    uintptr_t at = (uintptr_t)list->list.next & ~(uintptr_t)1;
     int length = 0;
 
-    while (((uintptr_t)at & ~(uintptr_t)1) != (uintptr_t)&list->list) {
+    while (at != (uintptr_t)&list->list) {
         assert_true(length++ < 1000);
-        at = ((const struct robust_list *)((uintptr_t)at & ~(uintptr_t)1))
-                 ->next; // NOLINT(performance-no-int-to-ptr)
+        memcpy(&at, (const void *)at,
+               sizeof(at)); // NOLINT(performance-no-int-to-ptr): nodes may be unaligned
+        at &= ~(uintptr_t)1;
     }
     return length;
 }
