@@ -2,10 +2,12 @@
 #include "collector/state.h"
 
 #include "board/agent_lock.h"
+#include "liveness/liveness.h"
 #include "log/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,19 +96,35 @@ static bool known_already(const struct collector *collector, const struct served
     return false;
 }
 
-/* Whether a lane says, in good order, that it is younger than what the database holds of it: then the
- * arena is a copy from an earlier day, and its next records would look like ones that are in already. A
- * scribbled header does not get this far: it fits no slot. */
+/* Whether somebody who still lives writes this lane, as far as one can tell: then the arena is in use and no copy. */
+static bool held(const struct lane_head *head)
+{
+    const struct tally_identity *identity = &head->identity;
+    uint32_t tid = head->owner & FUTEX_TID_MASK;
+    if (!tid || head->owner & FUTEX_OWNER_DIED || tid != identity->tid)
+        return false;
+    return identity->pid_namespace != liveness_own_namespace() ||
+           liveness_thread(identity->pid, identity->tid, (int64_t)identity->start_time, 0) != LIVENESS_GONE;
+}
+
+/* Whether the arena is a copy from an earlier day, whose next records would look like ones that are in already: some
+ * lane says in good order that it is younger than what the database holds of it, and none is further or held. One lane
+ * alone proves nothing: whoever may write an arena may wipe a lane's header (a punched hole suffices), and must not
+ * by this make all the others go unread. */
 static bool older_than_database(const struct served *served)
 {
+    bool older = false;
     for (uint32_t lane = 0; lane < served->reader.header.lane_count; lane++) {
         const struct ledger_lane *known = &served->ledger->lanes[lane];
         struct lane_head head;
-        if (known->position && !lane_read_head(&served->reader, lane, &head) && head.slotted &&
-            head.tail < known->position && head.tail % 8 == 0 && head.sequence <= known->sequence)
-            return true;
+        if (lane_read_head(&served->reader, lane, &head) || !head.slotted || head.tail % 8)
+            continue;
+        if (head.tail > known->position || held(&head))
+            return false;
+        if (head.tail < known->position && head.sequence <= known->sequence)
+            older = true;
     }
-    return false;
+    return older;
 }
 
 static bool board_shared(const struct collector *collector, const struct served *served)
