@@ -40,6 +40,8 @@ static void fork_in_a_signal_handler(void **state)
 {
     struct room *room = *state;
 
+    if (SANITIZED_THREADS)
+        skip_because("ThreadSanitizer runs handlers later than the signal comes");
     agent_start(room);
     room_run(room, "forks", "handler", "150", NULL);
     room_run(room, "forks-static", "handler", "150", NULL);
@@ -61,6 +63,8 @@ static void vfork_child_records_as_its_parent(void **state)
 {
     struct room *room = *state;
 
+    if (SANITIZED_THREADS)
+        skip_because("ThreadSanitizer turns vfork into fork");
     room_run(room, "forks", "vfork", NULL);
     room_run(room, "forks-static", "vfork", NULL);
     assert_int_equal(room_acknowledged(room), 30);
@@ -73,6 +77,8 @@ static void vfork_child_takes_no_lane(void **state)
 {
     struct room *room = *state;
 
+    if (SANITIZED_THREADS)
+        skip_because("ThreadSanitizer turns vfork into fork");
     room_run(room, "forks", "vfork-first", NULL);
     assert_int_equal(room_acknowledged(room), 5);
     assert_int_equal(room->counters->refused[EAGAIN], 5);

@@ -32,6 +32,11 @@
 #else
 #define SANITIZED false
 #endif
+#if defined(__SANITIZE_THREAD__)
+#define SANITIZED_THREADS true /* vfork becomes fork, and signals come late */
+#else
+#define SANITIZED_THREADS false
+#endif
 
 /* A test with a room of its own. */
 #define room_test(function) cmocka_unit_test_setup_teardown(function, room_setup, room_teardown)

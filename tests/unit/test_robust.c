@@ -9,6 +9,7 @@
 // clang-format on
 
 #include "robust.h"
+#include "support/skip.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -22,6 +23,12 @@
 #include <unistd.h>
 
 #define WORDS 4
+
+#if defined(__SANITIZE_THREAD__)
+#define SANITIZED_THREADS true
+#else
+#define SANITIZED_THREADS false
+#endif
 
 /* Shared pages that end in a guarded word, each followed by a private page, as lanes are mapped. */
 struct fixture {
@@ -200,6 +207,9 @@ static void beside_the_hosts_robust_mutexes(void **state)
 {
     struct fixture *fixture = *state;
 
+    if (SANITIZED_THREADS)
+        skip_because("ThreadSanitizer knows better about the order of our locks");
+
     in_a_child(fixture, mix_with_mutexes);
     static const int mutex_results[WORDS] = {0, EOWNERDEAD, 0, EOWNERDEAD};
     static const bool word_died[WORDS] = {true, false, true, false};
@@ -260,6 +270,9 @@ static void *take_in_a_thread(void *argument)
 static void a_thread_that_vanished_is_marked(void **state)
 {
     struct fixture *fixture = *state;
+
+    if (SANITIZED_THREADS)
+        skip_because("ThreadSanitizer waits for ever for a thread that ends by a bare system call");
     pthread_t thread;
 
     assert_int_equal(pthread_create(&thread, NULL, take_in_a_thread, fixture), 0);
