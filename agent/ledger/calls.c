@@ -291,9 +291,9 @@ static struct call *find_call(const struct ledger *ledger, const uint8_t call_id
 /* An empty call that is in no table. */
 static struct call *take_call(struct ledger *ledger, const uint8_t call_id[16])
 {
-    struct call *call = SLIST_FIRST(&ledger->free_calls);
+    struct call *call = ledger->free_calls;
     if (call)
-        SLIST_REMOVE_HEAD(&ledger->free_calls, dirty_or_free);
+        ledger->free_calls = call->next;
     else
         call = calloc(1, sizeof(*call));
     if (!call) {
@@ -313,14 +313,16 @@ static struct call *take_call(struct ledger *ledger, const uint8_t call_id[16])
 
 static void give_back(struct ledger *ledger, struct call *call)
 {
-    SLIST_INSERT_HEAD(&ledger->free_calls, call, dirty_or_free);
+    call->next = ledger->free_calls;
+    ledger->free_calls = call;
 }
 
 static void touch(struct ledger *ledger, struct call *call)
 {
     if (!call->dirty) {
         call->dirty = true;
-        SLIST_INSERT_HEAD(&ledger->dirty_calls, call, dirty_or_free);
+        call->next = ledger->dirty_calls;
+        ledger->dirty_calls = call;
     }
 }
 
@@ -482,7 +484,7 @@ int ledger_apply_call(struct ledger *ledger, struct place *place, struct usage_r
 int ledger_calls_flush(struct ledger *ledger)
 {
     struct call *call;
-    while ((call = SLIST_FIRST(&ledger->dirty_calls))) {
+    while ((call = ledger->dirty_calls)) {
         if (!call->closed) {
             struct call_row row = {
                 .call_id = call->call_id,
@@ -502,7 +504,7 @@ int ledger_calls_flush(struct ledger *ledger)
             call->stored = true;
         }
         call->dirty = false;
-        SLIST_REMOVE_HEAD(&ledger->dirty_calls, dirty_or_free);
+        ledger->dirty_calls = call->next;
         if (call->closed)
             give_back(ledger, call);
     }
@@ -540,8 +542,8 @@ void ledger_calls_free(struct ledger *ledger)
     struct table_node *node;
     size_t from = 0;
     /* Those closed are in the dirty list alone; those in flight may be in it too. */
-    while ((call = SLIST_FIRST(&ledger->dirty_calls))) {
-        SLIST_REMOVE_HEAD(&ledger->dirty_calls, dirty_or_free);
+    while ((call = ledger->dirty_calls)) {
+        ledger->dirty_calls = call->next;
         if (call->closed)
             give_back(ledger, call);
     }
@@ -551,8 +553,8 @@ void ledger_calls_free(struct ledger *ledger)
             LIST_REMOVE(call, of_session);
         give_back(ledger, call);
     }
-    while ((call = SLIST_FIRST(&ledger->free_calls))) {
-        SLIST_REMOVE_HEAD(&ledger->free_calls, dirty_or_free);
+    while ((call = ledger->free_calls)) {
+        ledger->free_calls = call->next;
         free(call->buffer);
         free(call);
     }

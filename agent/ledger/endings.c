@@ -111,8 +111,7 @@ static int end_session(struct ledger *ledger, struct session *session, enum clie
 {
     struct session *child;
     int result = abort_calls(ledger, session);
-    LIST_FOREACH(child, &session->children, sibling)
-    {
+    for (child = LIST_FIRST(&session->children); child; child = LIST_NEXT(child, sibling)) {
         if (!result)
             result = abort_calls(ledger, child);
         if (child->state.ended == CLIENT_RUNNING) {
@@ -229,8 +228,7 @@ int ledger_host_restarted(struct ledger *ledger, const uint8_t boot_id[16], int6
         result = store_arena_each_of_other_boot(ledger->store, boot_id, take_arena_id, &found);
     for (size_t i = 0; !result && i < found.count; i++) {
         bool present = false;
-        LIST_FOREACH(attached, &ledger->arenas, link)
-        {
+        for (attached = LIST_FIRST(&ledger->arenas); attached; attached = LIST_NEXT(attached, link)) {
             present |= attached->row.arena_id == found.ids[i];
         }
         if (!present)

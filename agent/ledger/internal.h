@@ -23,6 +23,11 @@
 #include "ledger/table.h"
 #include "store/store.h"
 
+LIST_HEAD(session_list, session);
+LIST_HEAD(call_list, call);
+LIST_HEAD(lane_list, ledger_lane_private);
+LIST_HEAD(arena_list, ledger_arena_private);
+
 /* A client: a process, or a client object (then it has a parent). In memory while it runs, and as long as a lane or a
  * call refers to it. */
 struct session {
@@ -39,8 +44,8 @@ struct session {
     bool waiting;        /* in ledger.waiting: all tenures ended, but not yet the session */
     bool gone_before;    /* the tick before found the process gone */
     struct session *parent;
-    LIST_HEAD(, session) children;
-    LIST_HEAD(, call) calls;
+    struct session_list children;
+    struct call_list calls;
     LIST_ENTRY(session) sibling;
     LIST_ENTRY(session) dirty_link;
     LIST_ENTRY(session) waiting_link;
@@ -50,7 +55,7 @@ struct session {
 struct call {
     struct table_node by_call_id;
     LIST_ENTRY(call) of_session;
-    SLIST_ENTRY(call) dirty_or_free;
+    struct call *next; /* in dirty_calls or free_calls */
     uint8_t call_id[16];
     struct session *session; /* of the newest record; NULL while a row is amended */
     int64_t client_id;
@@ -110,12 +115,12 @@ struct ledger {
     struct table clients;  /* the same, by client id */
     struct table calls;    /* in flight */
     struct table rollups;  /* of this transaction */
-    LIST_HEAD(, ledger_arena_private) arenas;
-    LIST_HEAD(, session) dirty_sessions;
-    LIST_HEAD(, session) waiting;
-    LIST_HEAD(, ledger_lane_private) dirty_lanes;
-    SLIST_HEAD(, call) dirty_calls;
-    SLIST_HEAD(, call) free_calls;
+    struct arena_list arenas;
+    struct session_list dirty_sessions;
+    struct session_list waiting;
+    struct lane_list dirty_lanes;
+    struct call *dirty_calls;
+    struct call *free_calls;
     struct rollup *rollup_list; /* all of this transaction */
     struct rollup *free_rollups;
     uint64_t
@@ -206,7 +211,7 @@ int ledger_calls_flush(struct ledger *ledger);
 void ledger_calls_free(struct ledger *ledger);
 
 /* ---- rollup.c ---- */
-int ledger_rollup_add(struct ledger *ledger, const struct usage_row *row, struct text service, int sign);
+int ledger_rollup_add(struct ledger *ledger, const struct usage_row *usage, struct text service, int sign);
 int ledger_rollups_flush(struct ledger *ledger);
 void ledger_rollups_clear(struct ledger *ledger);
 void ledger_rollups_free(struct ledger *ledger);

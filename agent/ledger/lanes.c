@@ -6,8 +6,10 @@
 static int allocate(struct ledger *ledger, struct ledger_lane *lane, const struct lane_row *row)
 {
     lane->private_ = calloc(1, sizeof(*lane->private_));
-    if (!lane->private_)
-        return ledger_say(ledger, ENOMEM, "out of memory");
+    if (!lane->private_) {
+        ledger_say(ledger, ENOMEM, "out of memory");
+        return -ENOMEM;
+    }
     lane->private_->lane = lane;
     lane->private_->row = *row;
     return 0;
@@ -171,8 +173,7 @@ int ledger_lane_refused(struct ledger *ledger, struct ledger_arena *arena, struc
 int ledger_lanes_flush(struct ledger *ledger)
 {
     struct ledger_lane_private *lane;
-    LIST_FOREACH(lane, &ledger->dirty_lanes, dirty_link)
-    {
+    for (lane = LIST_FIRST(&ledger->dirty_lanes); lane; lane = LIST_NEXT(lane, dirty_link)) {
         lane->row.position = clamp(lane->lane->position);
         lane->row.sequence = clamp(lane->lane->sequence);
         lane->row.tenure_open = lane->lane->tenure_open;

@@ -93,8 +93,7 @@ int ledger_begin(struct ledger *ledger)
 static int flush_sessions(struct ledger *ledger)
 {
     struct session *session;
-    LIST_FOREACH(session, &ledger->dirty_sessions, dirty_link)
-    {
+    for (session = LIST_FIRST(&ledger->dirty_sessions); session; session = LIST_NEXT(session, dirty_link)) {
         int result = store_client_update(ledger->store, session->client_id, &session->state);
         if (result)
             return result;
@@ -162,8 +161,7 @@ int ledger_attach(struct ledger *ledger, const struct tally_arena_header *header
     *out = NULL;
     if (ledger->in_transaction)
         return ledger_say(ledger, EINVAL, "%s: an arena is attached within a transaction", path);
-    LIST_FOREACH(other, &ledger->arenas, link)
-    {
+    for (other = LIST_FIRST(&ledger->arenas); other; other = LIST_NEXT(other, link)) {
         if (!memcmp(other->row.uuid, header->uuid, 16))
             return ledger_say(ledger, EEXIST, "%s: this arena is attached already, under another name", path);
     }
@@ -357,7 +355,7 @@ int ledger_skip(struct ledger *ledger, struct ledger_arena *arena, uint32_t numb
         return ledger_say(ledger, EINVAL, "lane %u: a skip would go backwards", number);
     if (!lane->private_)
         result = ledger_lane_use(ledger, arena, number);
-    if (result)
+    if (result || !lane->private_)
         return result;
     struct ledger_lane_private *private_ = lane->private_;
     /* After the end of a tenure what is skipped began with a new one, whose name is lost with it. */

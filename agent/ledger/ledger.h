@@ -66,15 +66,15 @@ int ledger_commit(struct ledger *ledger);
 void ledger_abandon(struct ledger *ledger); /* roll back, read memory anew; see above */
 bool ledger_in_transaction(const struct ledger *ledger);
 
-/* The next record of a lane, checked (length, kind, position, sequence, checksum) and in private memory that stays until
+/* The next record of lane `number`, checked (length, kind, position, sequence, checksum) and in private memory that stays until
  * commit or abandon. Padding too: it moves the position alone. A record whose fields do not decode: -EBADMSG, and
  * nothing has been changed: the caller quarantines. */
-int ledger_record(struct ledger *ledger, struct ledger_arena *arena, uint32_t lane,
+int ledger_record(struct ledger *ledger, struct ledger_arena *arena, uint32_t number,
                   const struct tally_record_header *record);
 
 /* Numbered records that can never be read: move on to (position, sequence) and count what lies
  * between as lost to `cause` ("quarantined", "database_restored", ...). */
-int ledger_skip(struct ledger *ledger, struct ledger_arena *arena, uint32_t lane, uint64_t position,
+int ledger_skip(struct ledger *ledger, struct ledger_arena *arena, uint32_t number, uint64_t position,
                 uint64_t sequence, const char *cause, const char *detail);
 
 /* What stands in the lane's header, read owner word first, then the rest, and then drained to the tail
@@ -92,7 +92,7 @@ struct ledger_lane_view {
     struct tally_identity identity; /* of the owner, as it stands there: unchecked */
     bool drained;                   /* all records up to a tail read after the owner word are in */
 };
-int ledger_observe(struct ledger *ledger, struct ledger_arena *arena, uint32_t lane,
+int ledger_observe(struct ledger *ledger, struct ledger_arena *arena, uint32_t number,
                    const struct ledger_lane_view *view);
 
 /* The arena's refusal counters as they stand (absolute; unchecked). */

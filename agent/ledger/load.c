@@ -27,8 +27,7 @@ static int load(struct ledger *ledger)
     if (!result)
         result = store_usage_count_amendable(ledger->store, &amendable);
     ledger->amendable = (uint64_t)amendable;
-    LIST_FOREACH(arena, &ledger->arenas, link)
-    {
+    for (arena = LIST_FIRST(&ledger->arenas); arena; arena = LIST_NEXT(arena, link)) {
         if (!result)
             result = store_arena_read(ledger->store, &arena->row);
         if (!result)
@@ -54,8 +53,7 @@ void ledger_unload(struct ledger *ledger)
     struct ledger_arena_private *arena;
     struct table_node *node;
     size_t from = 0;
-    LIST_FOREACH(arena, &ledger->arenas, link)
-    {
+    for (arena = LIST_FIRST(&ledger->arenas); arena; arena = LIST_NEXT(arena, link)) {
         for (uint32_t i = 0; i < arena->arena->lane_count; i++) {
             struct ledger_lane *lane = &arena->arena->lanes[i];
             ledger_lane_free(ledger, lane);

@@ -46,7 +46,7 @@ int ledger_session_load(struct ledger *ledger, const struct client_row *row, str
     if (!session)
         return ledger_say(ledger, ENOMEM, "out of memory");
     char *copy = (char *)(session + 1);
-    if (service.length)
+    if (service.data)
         memcpy(copy, service.data, service.length);
     session->service = (struct text){copy, service.length};
     session->client_id = row->client_id;
@@ -332,7 +332,7 @@ int ledger_apply_client_end(struct ledger *ledger, struct place *place, const st
     if (!session)
         session = place->session;
     /* Nobody ends another process's objects, nor a process. */
-    if (session->parent != place->process)
+    if (!session->parent || session->parent != place->process)
         return 0;
     place->session = session;
     session->state.complete = session->parent->state.lost == 0;

@@ -60,7 +60,7 @@ static int another_thread_runs(int64_t pid)
     struct dirent *entry;
     int runs = 0;
     while (directory && !runs && (entry = readdir(directory))) {
-        struct stat_line line;
+        struct stat_line line = {0};
         char name[64 + NAME_MAX + 8];
         if (entry->d_name[0] == '.' || strtoll(entry->d_name, NULL, 10) == pid)
             continue;
@@ -87,7 +87,7 @@ static enum liveness judge(const struct stat_line *line, int64_t start_time)
 
 enum liveness liveness_process(int64_t pid, int64_t start_time)
 {
-    struct stat_line line;
+    struct stat_line line = {0};
     char path[64];
     if (pid <= 0 || pid > INT_MAX)
         return LIVENESS_GONE;
@@ -106,7 +106,7 @@ enum liveness liveness_process(int64_t pid, int64_t start_time)
 
 enum liveness liveness_thread(int64_t pid, int64_t tid, int64_t start_time, int exact)
 {
-    struct stat_line line;
+    struct stat_line line = {0};
     char path[64];
     if (pid <= 0 || pid > INT_MAX || tid <= 0 || tid > INT_MAX)
         return LIVENESS_GONE;

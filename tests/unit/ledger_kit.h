@@ -188,6 +188,8 @@ static inline int kit_teardown(void **state)
 static inline int kit_try_feed(struct kit *kit, uint32_t lane, int count)
 {
     struct tape_lane *tape = &kit->tape[lane];
+    if (!kit->arena)
+        return -ENOTCONN;
     for (uint32_t i = 0; i < tape->count && count; i++) {
         if (tape->records[i]->position < kit->arena->lanes[lane].position)
             continue;

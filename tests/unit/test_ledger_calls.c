@@ -272,8 +272,8 @@ static void objects_calls_outlive_the_object_but_not_the_process(void **state)
     struct pen p = pen(TALLY_KIND_CLIENT, 1, KIT_TIME);
     pen_id(&p, TALLY_FIELD_session_id, 'x');
     tape_add(kit, 0, &p);
-    for (char call = 'c'; call <= 'd'; call++) {
-        p = call_pen(BEGIN, call, 0, -1, -1);
+    for (int call = 'c'; call <= 'd'; call++) {
+        p = call_pen(BEGIN, (char)call, 0, -1, -1);
         p.bytes[offsetof(struct tally_record_header, client)] = 1;
         tape_add(kit, 0, &p);
     }
@@ -296,11 +296,11 @@ static void a_forged_tangle_of_sessions_does_no_harm(void **state)
     struct pen p;
     add_client(kit, 0, 's', 1, -1);
     for (int round = 0; round < 20; round++)
-        for (char name = 's'; name <= 'v'; name++) {
+        for (int name = 's'; name <= 'v'; name++) {
             p = pen(TALLY_KIND_CLIENT, (uint16_t)(round % 3), KIT_TIME + round);
-            pen_id(&p, TALLY_FIELD_session_id, name);
+            pen_id(&p, TALLY_FIELD_session_id, (char)name);
             tape_add(kit, 0, &p);
-            add_call(kit, 0, round % 2 ? BEGIN : PROGRESS, name, 1, round, -1);
+            add_call(kit, 0, round % 2 ? BEGIN : PROGRESS, (char)name, 1, round, -1);
             p = pen(TALLY_KIND_CLIENT_END, (uint16_t)(round % 4), KIT_TIME);
             pen_id(&p, TALLY_FIELD_session_id, (char)('s' + (name + round) % 4));
             tape_add(kit, 0, &p);

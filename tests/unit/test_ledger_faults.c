@@ -205,6 +205,8 @@ static int try_phase(struct kit *kit, int phase)
 {
     uint64_t refused[TALLY_REFUSALS] = {0, (uint64_t)phase, 2};
     int result = 0;
+    if (!kit->arena)
+        return -ENOTCONN;
     for (uint32_t lane = 0; lane < 3 && !result; lane++)
         result =
             kit_try_feed(kit, lane, phase < 2 ? 6 - (int)kit->arena->lanes[lane].sequence + 4 * phase : -1);
@@ -272,10 +274,10 @@ static char *whole_database(struct kit *kit)
         "SELECT * FROM open_calls",
         "SELECT * FROM usage_hourly",
         "SELECT arena_id,lane,client_id,cause,numbered,records,detail FROM losses ORDER BY 1,2,3,4",
-        "SELECT client_id,lane_id,sequence,time_unix_ns,call_id,call_step,call_records,call_records_total,"
-        "field_steps,amendable,provider,input_tokens,output_tokens,start_time_unix_ns,duration_ns,status,"
-        "flags"
-        " FROM usage ORDER BY lane_id,sequence",
+        ("SELECT client_id,lane_id,sequence,time_unix_ns,call_id,call_step,call_records,call_records_total,"
+         "field_steps,amendable,provider,input_tokens,output_tokens,start_time_unix_ns,duration_ns,status,"
+         "flags"
+         " FROM usage ORDER BY lane_id,sequence"),
         "SELECT count(*),count(DISTINCT id) FROM usage",
         "PRAGMA integrity_check",
     };
