@@ -107,6 +107,9 @@ static int make_room(struct lane_view *lane, uint32_t bytes, uint64_t now_ns)
     while (!room && now < deadline && lane->generation == process_generation() &&
            arena_has_agent(lane->arena)) {
         shutdown_wait_commit(lane->arena, deadline, lane->lane, lane->tail + bytes - lane->ring_bytes);
+        /* The agent of a new arena may come only now, and with it the board that says so. */
+        if (arena_board(lane->arena) == &arena_no_board)
+            arena_look_for_board(lane->arena);
         lane->board = arena_board(lane->arena);
         room = has_room(lane, bytes);
         now = clock_ns(CLOCK_MONOTONIC);
