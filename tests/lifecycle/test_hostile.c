@@ -335,6 +335,9 @@ static void truncated_under_the_agent(void **state)
     struct room *room = *state;
     const off_t lengths[] = {0, 100, 8192, 200 * 1024};
 
+    /* a sanitizer would turn SIGBUS into a report */
+    room_set(room, "ASAN_OPTIONS", "handle_sigbus=0");
+    room_set(room, "TSAN_OPTIONS", "handle_sigbus=0");
     for (int i = 0; i < 4; i++) {
         int64_t rows = books_number(room, "SELECT count(*) FROM usage");
         agent_start(room);
@@ -411,7 +414,9 @@ static void deleted_again_and_again(void **state)
     room_go(room, 1);
     room_expect_exit(room, client, 0);
     wait_until(writers_complete(room, 0, room->counters->writer_count));
-    assert_int_equal(books_number(room, "SELECT coalesce(sum(records), 0) FROM losses"), room_refused(room));
+    /* who waits in a new arena sees its agent come: it is not refused after a minute */
+    assert_int_equal(room_refused(room), 0);
+    assert_int_equal(books_number(room, "SELECT coalesce(sum(records), 0) FROM losses"), 0);
     assert_int_equal(books_number(room, "SELECT count(*) FROM lanes WHERE persisted <> sequence"), 0);
 }
 
