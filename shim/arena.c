@@ -112,6 +112,14 @@ int arena_get(struct arena_view **out, int *fd)
     return get_at(other, out, fd);
 }
 
+void arena_count_refusal(enum tally_refusal cause)
+{
+    struct arena_view *arena =
+        __atomic_load_n(&tally_process.arenas, __ATOMIC_ACQUIRE); /* pairs with view_new() */
+    if (arena)
+        __atomic_fetch_add(&arena->header->refused[cause], 1, __ATOMIC_RELAXED);
+}
+
 bool arena_named(struct arena_view *arena)
 {
     struct stat status;

@@ -25,6 +25,9 @@ extern const struct tally_board arena_no_board;
 /* The arena for the calling thread's effective uid, made if absent. On success *fd is open on it; the caller closes it. */
 int arena_get(struct arena_view **out, int *fd);
 
+/* Count a refusal in some arena of this process, if it has one. */
+void arena_count_refusal(enum tally_refusal cause);
+
 /* Whether the arena still has its name; else its `gone` is set. One system call. */
 bool arena_named(struct arena_view *arena);
 

@@ -3,6 +3,7 @@
 #include "lane.h"
 #include "process.h"
 #include "shutdown.h"
+#include "spill.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -81,26 +82,31 @@ TALLY_API struct tally_client *tally_client_new(const struct tally_options *opti
     return client;
 }
 
-/* Say in the calling thread's lane that the session is over, if it ever said a word there or elsewhere. */
+/* Say in the calling thread's lane, or in a spill file, that the session is over, if it ever said a word there or
+ * elsewhere. */
 static void end_session(struct thread *thread, const struct tally_client *client, uint16_t index)
 {
     uint64_t buffer[(sizeof(struct tally_record_header) + 64) / 8];
     struct tally_record_header *record = (struct tally_record_header *)(void *)buffer;
     uint8_t *fields = (uint8_t *)(record + 1);
-    if (thread->generation != process_generation() || !thread->lane) {
-        if (!tally_process.lanes || lane_take(thread))
-            return;
-    }
-    if (!thread->lane)
+    bool spilled = __atomic_load_n(&tally_process.spilled, __ATOMIC_RELAXED);
+    struct lane_view *lane = thread->generation == process_generation() ? thread->lane : NULL;
+    if (!lane && (tally_process.lanes || spilled) && lane_take(thread) == 0)
+        lane = thread->lane;
+    if (!lane && !spilled)
         return;
     uint8_t *at = encode_bytes(fields, TALLY_FIELD_session_id, TALLY_TYPE_BYTES, client->session_id, 16);
     record->length = (uint32_t)(sizeof *record + (size_t)(at - fields));
     record->kind = TALLY_KIND_CLIENT_END;
     record->client = index;
     record->time_unix_ns = clock_ns(CLOCK_REALTIME);
-    if (thread->lane->introduced[index] != client->generation && lane_introduce(thread->lane, index))
-        return;
-    lane_write(thread->lane, record);
+    int result = lane ? 0 : -EAGAIN;
+    if (lane && lane->introduced[index] != client->generation)
+        result = lane_introduce(lane, index);
+    if (result == 0)
+        result = lane_write(lane, record);
+    if (result && tally_process.overflow == TALLY_OVERFLOW_SPILL)
+        spill_write(thread, record);
 }
 
 TALLY_API void tally_client_release(struct tally_client *client)

@@ -94,6 +94,8 @@ static int make_room(struct lane_view *lane, uint32_t bytes, uint64_t now_ns)
         look(lane, now_ns);
     if (has_room(lane, bytes))
         return 0;
+    if (tally_process.overflow == TALLY_OVERFLOW_SPILL)
+        return -EAGAIN; /* not refused: the caller has another place for it */
     if (tally_process.overflow != TALLY_OVERFLOW_BLOCK)
         return refuse(lane);
     /* Bounded, and not again and again: after a time-out the records of the next second are refused at once. */

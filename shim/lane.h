@@ -65,7 +65,7 @@ void lane_give_up(struct thread *thread);
 /* Raise a lane's final sequence; any thread of the owner's process, signal-safe. */
 void lane_finish(struct lane_view *lane);
 
-void lane_thread_exit(struct lane_view *lane);
+void lane_thread_exit(struct thread *thread);
 void lane_after_fork(struct thread *thread);
 void lane_key_create(void (*destructor)(void *));
 

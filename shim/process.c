@@ -5,6 +5,7 @@
 #include "lane.h"
 #include "robust.h"
 #include "shutdown.h"
+#include "spill.h"
 
 #include <limits.h>
 #include <linux/kcmp.h>
@@ -27,7 +28,7 @@ static const uint64_t no_generation = 0;
 static struct sentinel *sentinel_page;
 
 struct process tally_process = {
-    .overflow = TALLY_OVERFLOW_BLOCK, .block_timeout_ms = 100, .group = (gid_t)-1};
+    .overflow = TALLY_OVERFLOW_SPILL, .block_timeout_ms = 100, .group = (gid_t)-1};
 __thread struct thread tally_thread;
 const uint64_t *tally_sentinel = &no_generation;
 
@@ -102,10 +103,12 @@ static void read_environment(struct tally_client *client)
     /* Not again in a child: the parent's other threads may have held locks of the user database when it was forked. */
     if (!process->generation)
         process->group = arena_group(secure_getenv("TALLY_GROUP"));
+    spill_configure();
     if (!process->configured) {
         process->signals = environment_true("TALLY_SIGNALS");
-        process->overflow =
-            overflow && !strcmp(overflow, "drop") ? TALLY_OVERFLOW_DROP : TALLY_OVERFLOW_BLOCK;
+        process->overflow = overflow && !strcmp(overflow, "drop")    ? TALLY_OVERFLOW_DROP
+                            : overflow && !strcmp(overflow, "block") ? TALLY_OVERFLOW_BLOCK
+                                                                     : TALLY_OVERFLOW_SPILL;
         process->block_timeout_ms = environment_milliseconds("TALLY_BLOCK_MS", 100);
         encode_copy(process->arena_name, sizeof process->arena_name, secure_getenv("TALLY_ARENA"));
     }
@@ -128,7 +131,7 @@ static int configure(const struct tally_options *options)
     struct process *process = &tally_process;
     char path[ARENA_PATH_MAX];
     if (options->size != sizeof *options || options->signals < -1 || options->signals > 1 ||
-        options->overflow < TALLY_OVERFLOW_DEFAULT || options->overflow > TALLY_OVERFLOW_DROP ||
+        options->overflow < TALLY_OVERFLOW_DEFAULT || options->overflow > TALLY_OVERFLOW_SPILL ||
         options->block_timeout_ms < -1 || options->block_timeout_ms > 60000)
         return -EINVAL;
     const char *arena = options->arena ? options->arena : secure_getenv("TALLY_ARENA");
@@ -246,9 +249,10 @@ static void at_fork_child(void)
     lane_after_fork(&tally_thread);
 }
 
-static void at_thread_exit(void *lane)
+static void at_thread_exit(void *thread)
 {
-    lane_thread_exit(lane);
+    lane_thread_exit(thread);
+    spill_thread_exit(thread);
 }
 
 static void publish_at_exit(void)
@@ -287,6 +291,7 @@ static int start(const struct tally_options *options)
     process->pid_namespace = identity_pid_namespace();
     /* The mappings of the parent's lanes did not come along, and its lanes are not ours. */
     process->lanes = NULL;
+    spill_start();
     /* Nor is what another thread of the parent was just reclaiming. */
     for (struct arena_view *arena = process->arenas; arena; arena = arena->next)
         arena->reclaiming = 0;

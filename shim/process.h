@@ -20,10 +20,12 @@
 #include <tally/tally.h>
 
 #define PROCESS_CLIENTS_MAX 256
+#define SPILL_DIRECTORY_MAX 400
 #define IDENTITY_BYTES_MAX  3072
 
 struct lane_view;
 struct arena_view;
+struct spill_log;
 
 /* A session: the process (index 0) or a client object. */
 struct tally_client {
@@ -49,6 +51,9 @@ struct process {
     gid_t group;
     char arena_name[ARENA_PATH_MAX]; /* empty: the default for the effective uid */
     bool configured;                 /* tally_init() was given options */
+    int64_t spill_bytes_max;
+    char spill_directory[SPILL_DIRECTORY_MAX]; /* TALLY_SPILL_DIR; empty: none */
+    char spill_state[SPILL_DIRECTORY_MAX];     /* in the user's state folder; empty: none */
 
     /* since process_start() */
     uint64_t generation;
@@ -57,8 +62,13 @@ struct process {
     uint64_t pid_namespace;
     bool robust; /* the C library's robust list is as we know it */
     uint64_t calls;
-    struct lane_view *lanes;                           /* all ever mapped since; grows only */
-    struct arena_view *arenas;                         /* likewise, kept over fork */
+    uint32_t spilled;          /* 1: some record of this session went to a spill file; atomic */
+    int64_t spilled_bytes;     /* in spill files, an upper bound but for short races: spill.c; atomic */
+    uint64_t spill_counted_ns; /* monotonic: when it was counted anew; atomic */
+    uint32_t spill_serial;     /* of the logs; atomic */
+    struct spill_log *spills;  /* all ever mapped, kept over fork; grows only */
+    struct lane_view *lanes;   /* all ever mapped since; grows only */
+    struct arena_view *arenas; /* likewise, kept over fork */
     struct tally_client *clients[PROCESS_CLIENTS_MAX]; /* 0: the process itself */
 };
 extern struct process tally_process;
@@ -71,6 +81,8 @@ struct thread {
     uint64_t refused_until;     /* monotonic ns: no lane could be had, do not try before */
     int refusal;                /* why */
     struct arena_view *refuser; /* where refusals are counted; NULL: there is no arena */
+    struct spill_log *spill;    /* NULL: none yet */
+    uint64_t spill_generation;  /* of the process when it was claimed */
 };
 extern __thread struct thread tally_thread;
 
@@ -107,6 +119,12 @@ bool process_is_vfork_child(void);
 
 /* Fill in an identity for a session; service and tags are in place. */
 void client_identify(struct tally_client *client, const struct tally_client *parent);
+
+/* See to it that at_thread_exit() runs for the calling thread (tenure.c). */
+void thread_watch_exit(struct thread *thread);
+
+/* Whether a thread of this process is no more (it ended by a bare system call, without its destructors). */
+bool thread_gone(uint32_t tid);
 
 /* One line on standard error if TALLY_DEBUG=1; at most 200 bytes. Signal-safe for the formats used: %s %d %u. */
 void process_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));

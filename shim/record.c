@@ -2,6 +2,7 @@
 #include "encode.h"
 #include "lane.h"
 #include "process.h"
+#include "spill.h"
 
 #include <string.h>
 
@@ -32,6 +33,28 @@ static struct lane_view *thread_lane(struct thread *thread, int *result)
     return *result ? NULL : thread->lane;
 }
 
+static int put_in_lane(struct lane_view *lane, struct tally_record_header *record)
+{
+    if (unlikely(lane->introduced[record->client] != tally_process.clients[record->client]->generation)) {
+        int result = lane_introduce(lane, record->client);
+        if (result)
+            return result;
+    }
+    return lane_write(lane, record);
+}
+
+/* No lane, or no room in it. */
+static int put_in_spill(struct thread *thread, const struct lane_view *lane,
+                        struct tally_record_header *record)
+{
+    int result = spill_write(thread, record);
+    if (result && lane)
+        __atomic_fetch_add(&lane->arena->header->refused[TALLY_REFUSED_SPILL], 1, __ATOMIC_RELAXED);
+    else if (result)
+        arena_count_refusal(TALLY_REFUSED_SPILL);
+    return result;
+}
+
 /* One record of a client, on the calling thread's lane. */
 static int put(struct thread *thread, uint16_t kind, uint16_t client, const struct tally_usage *usage,
                const struct encode_call *call)
@@ -40,21 +63,20 @@ static int put(struct thread *thread, uint16_t kind, uint16_t client, const stru
     struct tally_record_header *record = (struct tally_record_header *)(void *)buffer;
     int result = 0;
     struct lane_view *lane = thread_lane(thread, &result);
-    if (unlikely(!lane))
-        return result;
+    if (unlikely(!lane && (result == 0 || !process_generation())))
+        return result; /* disabled, or not even started */
     int length = encode_usage((uint8_t *)(record + 1), usage, call);
     if (unlikely(length < 0))
         return length;
-    if (unlikely(lane->introduced[client] != tally_process.clients[client]->generation)) {
-        result = lane_introduce(lane, client);
-        if (result)
-            return result;
-    }
     record->length = (uint32_t)sizeof *record + (uint32_t)length;
     record->kind = kind;
     record->client = client;
     record->time_unix_ns = clock_ns(CLOCK_REALTIME);
-    return lane_write(lane, record);
+    if (likely(lane))
+        result = put_in_lane(lane, record);
+    if (unlikely(result) && tally_process.overflow == TALLY_OVERFLOW_SPILL)
+        return put_in_spill(thread, lane, record);
+    return result;
 }
 
 /* A signal handler interrupted a tally call of this very thread: the lane is being written, or taken, and then
@@ -181,7 +203,7 @@ TALLY_API int tally_client_call_begin(struct tally_client *object, struct tally_
     int result = 0;
     thread_lane(thread, &result); /* for the session, whose id is needed for the call's */
     call_identify(call, index);
-    if (result == 0) {
+    if (result == 0 || (process_generation() && tally_process.overflow == TALLY_OVERFLOW_SPILL)) {
         if (known.start_time_unix_ns == -1)
             known.start_time_unix_ns = (int64_t)clock_ns(CLOCK_REALTIME);
         memcpy(encoded.id, call->id, sizeof encoded.id);

@@ -140,6 +140,9 @@ TALLY_API int tally_shutdown(int timeout_ms)
     struct slow_path slow = slow_path_begin();
     uint64_t wait_ms = timeout_ms < 0 ? TIMEOUT_DEFAULT_MS : (uint64_t)timeout_ms;
     bool all = wait_durable(clock_ns(CLOCK_MONOTONIC) + wait_ms * 1000000);
+    /* What stands in spill files is safe, but when the agent will have taken it in is not to be seen from here. */
+    if (__atomic_load_n(&tally_process.spilled, __ATOMIC_RELAXED))
+        all = false;
     slow_path_end(slow);
     process_debug("tally: shutdown of process %u: %s", tally_process.pid, all ? "durable" : "published");
     return all ? TALLY_DURABLE : TALLY_PUBLISHED;

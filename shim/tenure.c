@@ -27,6 +27,12 @@ void lane_key_create(void (*destructor)(void *))
     thread_key_made = pthread_key_create(&thread_key, destructor) == 0;
 }
 
+void thread_watch_exit(struct thread *thread)
+{
+    if (thread_key_made)
+        pthread_setspecific(thread_key, thread);
+}
+
 /* ---- views -------------------------------------------------------------------- */
 
 /* The ring and header of a lane, and behind them a private page for the node and the view itself. */
@@ -73,8 +79,7 @@ static int view_map(struct arena_view *arena, int fd, uint32_t lane, struct lane
     return 0;
 }
 
-/* Whether a thread of this process is no more (it ended by a bare system call, without its destructors). */
-static bool thread_gone(uint32_t tid)
+bool thread_gone(uint32_t tid)
 {
     return syscall(SYS_tgkill, getpid(), (pid_t)tid, 0) && errno == ESRCH;
 }
@@ -341,7 +346,8 @@ static int take_any(struct lane_view **out, struct arena_view **from)
 /* Each record that is turned away for want of a lane is counted, also those for which nobody looks again. */
 static int refuse(const struct thread *thread)
 {
-    if (thread->refuser)
+    /* Where it spills it is not turned away yet. */
+    if (thread->refuser && tally_process.overflow != TALLY_OVERFLOW_SPILL)
         __atomic_fetch_add(&thread->refuser->header->refused[TALLY_REFUSED_NO_LANE], 1, __ATOMIC_RELAXED);
     return thread->refusal;
 }
@@ -403,8 +409,7 @@ static int take(struct thread *thread)
     thread->refused_until = 0;
     thread->lane = lane;
     thread->generation = process_generation();
-    if (thread_key_made)
-        pthread_setspecific(thread_key, lane);
+    thread_watch_exit(thread);
     return lane_introduce(lane, 0);
 }
 
@@ -436,10 +441,9 @@ void lane_give_up(struct thread *thread)
 }
 
 /* The thread's last destructors may record once more; then a lane is taken again and this runs again. */
-void lane_thread_exit(struct lane_view *lane)
+void lane_thread_exit(struct thread *thread)
 {
-    struct thread *thread = &tally_thread;
-    if (thread->lane != lane || lane->generation != process_generation() || !thread_enter(thread))
+    if (!thread->lane || thread->lane->generation != process_generation() || !thread_enter(thread))
         return;
     int saved = errno;
     uint64_t signals = signals_block(); /* as in lane_take() */

@@ -58,6 +58,7 @@ enum tally_refusal {
     TALLY_REFUSED_LANE_FULL = 0, /* the lane was full and stayed so (also counted in the lane) */
     TALLY_REFUSED_NO_LANE = 1,   /* every lane was taken, or shared memory had no room */
     TALLY_REFUSED_REENTERED = 2, /* a signal handler interrupted a tally call of its own thread */
+    TALLY_REFUSED_SPILL = 3,     /* no lane, or a full one, and no spill file could take it either */
     TALLY_REFUSALS = 8
 };
 

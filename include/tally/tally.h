@@ -35,7 +35,10 @@
  *                    OTEL_RESOURCE_ATTRIBUTES
  *   TALLY_TAGS       k=v,k=v for every record of the process
  *   OTEL_RESOURCE_ATTRIBUTES   kept with the client's row
- *   TALLY_OVERFLOW   block or drop: what to do when a lane is full (default block)
+ *   TALLY_OVERFLOW   spill, block or drop: what to do when a lane is full or none can be had (default spill)
+ *   TALLY_SPILL_DIR  folder for spill files, if the agent names none; else $XDG_STATE_HOME/tally/spill,
+ *                    ~/.local/state/tally/spill, or /var/lib/tally/spill
+ *   TALLY_SPILL_MAX  bytes that a process may have in spill files, default 268435456 (256 MiB)
  *   TALLY_BLOCK_MS   bound of block, 0 to 60000, default 100
  *   TALLY_SIGNALS    1: as tally_options.signals
  *   TALLY_DISABLE    1: record nothing; every call succeeds without effect
@@ -147,11 +150,12 @@ static inline struct tally_usage tally_usage_init_(void)
 
 /* ---- recording ---------------------------------------------------------------- */
 
-/* tally_options.overflow: what tally_record() does when the thread's lane is full
+/* tally_options.overflow: what tally_record() does when no lane can be had, or the thread's is full
  * because no agent drains it, or the agent cannot keep up. */
-#define TALLY_OVERFLOW_DEFAULT 0 /* the environment's, else block */
+#define TALLY_OVERFLOW_DEFAULT 0 /* the environment's, else spill */
 #define TALLY_OVERFLOW_BLOCK   1 /* wait for room, at most block_timeout_ms, then as drop */
 #define TALLY_OVERFLOW_DROP    2 /* -EAGAIN at once; counted as lost: lane_full */
+#define TALLY_OVERFLOW_SPILL   3 /* to a file, which the agent takes in: some ten system calls a record */
 
 struct tally_options {
     uint32_t size;            /* sizeof(struct tally_options); TALLY_OPTIONS_INIT sets it */
