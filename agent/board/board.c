@@ -106,7 +106,6 @@ static void sign(struct tally_board *shared)
     shared->agent.pid_namespace = identity_pid_namespace();
     memset(shared->agent_version, 0, sizeof shared->agent_version);
     snprintf(shared->agent_version, sizeof shared->agent_version, "%s", TALLY_VERSION);
-    memset(shared->spill_directory, 0, sizeof shared->spill_directory);
     shared->generation++;
 }
 
@@ -136,6 +135,21 @@ int board_take(struct board *board, const char *path, const struct tally_arena_h
         unmap_board(board);
     }
     return result;
+}
+
+void board_spill(struct board *board, const char *directory)
+{
+    char *shared = board->shared->spill_directory;
+    size_t length = strnlen(directory, TALLY_SPILL_DIRECTORY_BYTES - 1);
+    if (!strncmp(shared, directory, TALLY_SPILL_DIRECTORY_BYTES))
+        return;
+    /* Empty while it changes. Pairs with the acquire in board_directory(), shim/spill_folder.c, which also reads twice. */
+    __atomic_store_n(shared, '\0', __ATOMIC_RELEASE);
+    if (length == 0)
+        return;
+    memset(shared + 1, 0, TALLY_SPILL_DIRECTORY_BYTES - 1);
+    memcpy(shared + 1, directory + 1, length - 1);
+    __atomic_store_n(shared, directory[0], __ATOMIC_RELEASE);
 }
 
 void board_leave(struct board *board, bool moved)

@@ -29,6 +29,9 @@ struct board {
 int board_take(struct board *board, const char *path, const struct tally_arena_header *arena, bool shared,
                struct tally_board_lane *lanes);
 
+/* Where clients may spill; "" for nowhere. */
+void board_spill(struct board *board, const char *directory);
+
 /* Say so to clients that may still have it, and let go. */
 void board_leave(struct board *board, bool moved);
 

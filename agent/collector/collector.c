@@ -175,10 +175,12 @@ static int reload(struct collector *collector, struct agent_config *config, int 
         config->state_directory = state_directory;
         config_release(config);
         *config = fresh;
-        if (stations_configure(collector, error))
+        if (stations_configure(collector, error)) {
             log_line(LOG_WARNING, "%s", error);
-        else
+        } else {
+            spill_prepare(collector);
             log_line(LOG_NOTE, "configuration read again");
+        }
         stations_check(collector);
     }
     return sd_notify(0, "READY=1");
@@ -215,7 +217,9 @@ static int rest(struct collector *collector, int64_t *active_ns)
         return result;
     }
     announce(collector, TALLY_AGENT_GATHERING);
+    collector->events.patient = true;
     events_wait(&collector->events, collector->config->commit_interval_ms * INT64_C(1000000));
+    collector->events.patient = false;
     return 0;
 }
 
@@ -313,6 +317,7 @@ static int lock_state(struct collector *collector, char error[COLLECTOR_ERROR_BY
 
 static void close_collector(struct collector *collector)
 {
+    spill_close(collector);
     if (collector->ledger) {
         stations_release(collector);
         ledger_close(collector->ledger);
@@ -333,6 +338,7 @@ static int open_collector(struct collector *collector, const struct agent_config
     collector->config = config;
     collector->once = once;
     collector->state_lock = -1;
+    collector->spill.fd = -1;
     collector->quarantine.state_directory = config->state_directory;
     collector->batch.bytes =
         mmap(NULL, BATCH_BYTES_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -349,8 +355,16 @@ static int open_collector(struct collector *collector, const struct agent_config
     }
     if (lock_state(collector, error))
         return -1;
-    if (database_open(collector, error) || stations_configure(collector, error))
+    if (database_open(collector, error))
         return -1;
+    result = spill_open(collector);
+    if (result) {
+        snprintf(error, COLLECTOR_ERROR_BYTES, "cannot look for spill files: %s", strerror(-result));
+        return -1;
+    }
+    if (stations_configure(collector, error))
+        return -1;
+    spill_prepare(collector);
     return stations_attach(collector, true, error);
 }
 
@@ -406,6 +420,7 @@ int collector_run_once(const struct agent_config *config, struct collector_once 
             done->records = figures.records;
             done->lost = figures.skipped;
         }
+        done->spill_files = collector.spill.files;
     }
     close_collector(&collector);
     return result ? -1 : 0;

@@ -15,7 +15,8 @@ int collector_run(struct agent_config *config, int argc, char **argv, char error
  * `tally recover`. Arenas that do not exist are not made. Returns 0, or -1 with one sentence in error[]: among
  * others when an agent is running, which does this by itself. */
 struct collector_once {
-    unsigned int arenas; /* found and drained */
+    unsigned int arenas;  /* found and drained */
+    uint64_t spill_files; /* taken in */
     uint64_t records;
     uint64_t lost; /* skipped: quarantined or otherwise */
 };

@@ -170,8 +170,7 @@ static int take_records(struct drain *drain, const struct piece *piece)
     return 1;
 }
 
-/* Memory for the next piece, committing what fills it if need be. */
-static int batch_room(struct collector *collector, uint64_t wanted, uint64_t *room)
+int batch_room(struct collector *collector, uint64_t wanted, uint64_t *room)
 {
     uint64_t least = wanted < BATCH_BYTES_MIN ? wanted : BATCH_BYTES_MIN;
     if (BATCH_BYTES_MAX - collector->batch.used < least || collector->batch.records >= BATCH_RECORDS_MAX) {

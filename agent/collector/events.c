@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-int events_open(struct events *events, bool (*relevant)(void *, const char *), void *context)
+int events_open(struct events *events, enum event_name (*relevant)(void *, const char *), void *context)
 {
     sigset_t blocked;
     sigset_t taken;
@@ -75,9 +75,13 @@ static void read_names(struct events *events)
     while ((got = read(events->inotify, bytes, sizeof bytes)) > 0) {
         for (char *at = bytes; at < bytes + got;) {
             struct inotify_event *event = (struct inotify_event *)(void *)at;
+            enum event_name kind = event->len ? events->relevant(events->context, event->name) : EVENT_NONE;
             /* Without a name: a watched file or folder itself, or events have been lost. */
-            if (!event->len || events->relevant(events->context, event->name))
+            bool lost = !event->len;
+            if (lost || kind == EVENT_ARENA)
                 events->names = true;
+            if (lost || (kind == EVENT_SPILL && event->mask & (IN_CREATE | IN_MOVED_TO)))
+                events->spill = true;
             at += sizeof *event + event->len;
         }
     }
@@ -126,7 +130,7 @@ bool events_wait(struct events *events, int64_t timeout_ns)
     int64_t deadline = now.tv_sec * INT64_C(1000000000) + now.tv_nsec + timeout_ns;
     /* What other programs do in the same folders does not end the wait. */
     while (poll_once(events, left, &poked)) {
-        if (poked || events->names || events->stop || events->reload)
+        if (poked || events->names || events->stop || events->reload || (events->spill && !events->patient))
             return true;
         if (timeout_ns < 0)
             continue;

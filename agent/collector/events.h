@@ -6,21 +6,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum event_name { EVENT_NONE, EVENT_ARENA, EVENT_SPILL };
+
 struct events {
     int poke; /* eventfd, for doorbell.h */
     int inotify;
     int signals; /* signalfd: SIGTERM, SIGINT, SIGHUP */
-    bool (*relevant)(void *context, const char *name);
+    enum event_name (*relevant)(void *context, const char *name);
     void *context;
+    bool patient; /* spill files do not end a wait */
 
     /* set by events_wait(), cleared by who acts on them */
     bool stop;
     bool reload;
-    bool names; /* a relevant name came or went */
+    bool names; /* an arena's name came or went */
+    bool spill; /* a spill file came */
 };
 
-/* relevant: whether a file of this name in one of the folders matters. Blocks the signals. 0 or -errno. */
-int events_open(struct events *events, bool (*relevant)(void *, const char *), void *context);
+/* relevant: what a file of this name in one of the folders is. Blocks the signals. 0 or -errno. */
+int events_open(struct events *events, enum event_name (*relevant)(void *, const char *), void *context);
 void events_close(struct events *events);
 
 /* Watch a folder for names that come and go (only relevant ones count), or a file for losing its name; again for

@@ -44,6 +44,7 @@ int round_commit(struct collector *collector)
     }
     collector->batch.used = 0;
     collector->batch.records = 0;
+    spill_committed(collector);
     return 0;
 }
 
@@ -115,6 +116,9 @@ static int round_all(struct collector *collector, bool thorough)
         if (result)
             return result;
     }
+    int spilled = spill_round(collector, thorough);
+    if (spilled)
+        return spilled;
     /* Only here, for between two ticks every lane must have been drained: a session is ended by the second
      * tick that finds its process gone. */
     if (thorough) {
@@ -139,6 +143,7 @@ int round_run(struct collector *collector, bool thorough)
     ledger_abandon(collector->ledger);
     collector->batch.used = 0;
     collector->batch.records = 0;
+    spill_abandoned(collector);
     /* What had been shown to the ledger and is rolled back has to be shown again. */
     for (struct served *served = collector->served; served; served = served->next) {
         memset(served->refused, 0, sizeof served->refused);

@@ -162,6 +162,8 @@ static int take_board(struct collector *collector, struct served *served)
     if (!result)
         note_restored(served, lanes);
     served->board_inode = 0;
+    if (!result)
+        board_spill(&served->board, spill_directory(collector));
     if (!result && !lstat(path, &status)) {
         served->board_device = status.st_dev;
         served->board_inode = status.st_ino;

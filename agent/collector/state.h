@@ -10,6 +10,7 @@
 #include "collector/doorbell.h"
 #include "collector/events.h"
 #include "ledger/ledger.h"
+#include "spill/spill_folders.h"
 
 #include <arena_file.h>
 
@@ -77,12 +78,42 @@ struct batch {
     uint32_t records;
 };
 
+/* A spill file that was looked at and is not to be looked at again: refused, or not to be removed. */
+struct spill_known {
+    char name[SPILL_NAME_MAX];
+};
+#define SPILL_KNOWN_MAX 256
+
+/* Spill files: what is being taken in. spill.c. */
+struct spill {
+    struct spill_folders folders;
+    int64_t scanned_ns; /* monotonic; 0: at once */
+    struct spill_list list;
+    size_t next; /* in the list */
+    /* the file under way */
+    int fd; /* -1: none */
+    uid_t uid;
+    uint64_t offset;
+    bool damaged; /* bytes were set aside: the numbers that are missing next were among them */
+    uint64_t damaged_at;
+    /* read to their ends, to be removed when what they held is committed */
+    struct spill_found *done;
+    size_t done_count;
+    /* numbers were missing when they were first read: look at them once more, behind whatever has turned up meanwhile */
+    struct spill_found *second;
+    size_t second_count;
+    struct spill_known *known; /* SPILL_KNOWN_MAX of them */
+    size_t known_count;
+    uint64_t files; /* taken in since start */
+};
+
 struct collector {
     const struct agent_config *config;
     struct ledger *ledger;
     struct quarantine quarantine;
     struct events events;
     struct batch batch;
+    struct spill spill;
     struct station *stations;
     struct served *served;
     int state_lock;
@@ -100,7 +131,23 @@ struct collector {
     struct arena_table table;
 };
 
-/* drain.c: one lane. 0, or the ledger's error. */
+/* spill.c: spill files. */
+/* After the ledger and before stations. 0 or -errno. */
+int spill_open(struct collector *collector);
+/* After stations_configure(): make the own folder, watch all. */
+void spill_prepare(struct collector *collector);
+void spill_close(struct collector *collector);
+/* The own folder, for the board; "" if it cannot be had. */
+const char *spill_directory(const struct collector *collector);
+/* Take some of what is there, after the lanes. 0, or the ledger's error. */
+int spill_round(struct collector *collector, bool thorough);
+/* Everything handed to the ledger is committed, or none of what was since the last commit. */
+void spill_committed(struct collector *collector);
+void spill_abandoned(struct collector *collector);
+
+/* drain.c: memory for the next piece, committing what fills it if need be. */
+int batch_room(struct collector *collector, uint64_t wanted, uint64_t *room);
+/* One lane. 0, or the ledger's error. */
 int drain_lane(struct collector *collector, struct served *served, uint32_t lane);
 
 /* round.c: look at all arenas' lanes, commit, publish. thorough: also at lanes that are not in use. Returns 0, or the
@@ -147,7 +194,9 @@ int stations_attach(struct collector *collector, bool starting, char error[COLLE
 void stations_check(struct collector *collector);
 /* After a round, outside of transactions: let go of what is drained for good. */
 void stations_retire(struct collector *collector);
-bool stations_relevant(void *collector, const char *name);
+enum event_name stations_relevant(void *collector, const char *name);
+/* Whether files of this user are served. */
+bool stations_serve_uid(const struct collector *collector, uid_t uid);
 int64_t stations_retry_ns(const struct collector *collector); /* monotonic; 0: none is due */
 void stations_release(struct collector *collector);
 

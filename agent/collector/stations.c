@@ -252,20 +252,33 @@ void stations_retire(struct collector *collector)
     }
 }
 
-bool stations_relevant(void *context, const char *name)
+enum event_name stations_relevant(void *context, const char *name)
 {
     const struct collector *collector = context;
+    struct spill_name spill;
     uid_t uid;
 
+    if (spill_name_parse(name, &spill))
+        return spill.taken ? EVENT_NONE : EVENT_SPILL;
     if (collector->config->all_users && default_name(name, &uid))
-        return true;
+        return EVENT_ARENA;
     for (const struct station *station = collector->stations; station; station = station->next) {
         const char *base = base_name(station->path);
         size_t length = strlen(base);
         if (!strncmp(name, base, length) &&
             (!name[length] || !strcmp(name + length, ".board") || !strcmp(name + length, ".lock")))
-            return true;
+            return EVENT_ARENA;
     }
+    return EVENT_NONE;
+}
+
+bool stations_serve_uid(const struct collector *collector, uid_t uid)
+{
+    if (collector->config->all_users || uid == geteuid() || uid == 0)
+        return true;
+    for (const struct station *station = collector->stations; station; station = station->next)
+        if (station->uid == uid)
+            return true;
     return false;
 }
 

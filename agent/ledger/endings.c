@@ -8,6 +8,8 @@
 /* An owner that the kernel has not marked is looked at by its number each time, and by its start time only
  * this often: numbers come back slowly, and reading /proc costs fifty times as much. */
 #define LOOKS_TO_EXACT 16
+/* A process that cannot be seen, and has no lane, is taken to be gone when it has spilled nothing for so long. */
+#define QUIET_NS INT64_C(60000000000)
 
 /* ---- tenures ---- */
 
@@ -81,8 +83,11 @@ static enum verdict judge(const struct ledger *ledger, const struct session *ses
 {
     bool visible = ledger->own_namespace && session->pid > 0 &&
                    (uint64_t)session->pid_namespace == ledger->own_namespace;
-    if (!visible)
-        return VERDICT_GONE;
+    if (!visible) {
+        /* One with a lane is known to be gone by it; of one that only spills nothing is to be seen but files. */
+        int64_t quiet = session->spilled ? ledger_now() - session->state.last_unix_ns : INT64_MAX;
+        return quiet > -QUIET_NS && quiet < QUIET_NS ? VERDICT_RUNNING : VERDICT_GONE;
+    }
     switch (liveness_process(session->pid, session->process_start_time)) {
     case LIVENESS_GONE:
         return VERDICT_GONE;
@@ -147,7 +152,9 @@ int ledger_tick(struct ledger *ledger, int64_t now_unix_ns)
         result = ledger_begin(ledger);
         if (result)
             return result;
-        enum client_ended how = session->state.tenures_died ? CLIENT_DIED : CLIENT_CLEAN;
+        enum client_ended how = session->state.tenures_died ? CLIENT_DIED
+                                : session->state.tenures    ? CLIENT_CLEAN
+                                                            : CLIENT_UNKNOWN; /* it never had a lane */
         result = end_session(ledger, session, verdict == VERDICT_EXEC ? CLIENT_EXEC : how, now_unix_ns);
         if (result)
             return result;

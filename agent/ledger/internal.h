@@ -3,6 +3,7 @@
  *   ledger.c    opening, transactions, failure, records dispatched
  *   load.c      memory from the database: at opening, at attaching, after a failure
  *   sessions.c  who the clients are; tenures begin and end
+ *   logs.c      spill logs
  *   lanes.c     positions, and whose a lane is
  *   calls.c     calls in flight, their merging and closing; rows
  *   rollup.c    the transaction's sums
@@ -43,6 +44,7 @@ struct session {
     bool dirty;          /* in ledger.dirty_sessions */
     bool waiting;        /* in ledger.waiting: all tenures ended, but not yet the session */
     bool gone_before;    /* the tick before found the process gone */
+    bool spilled;        /* seen in a spill log since the agent started */
     struct session *parent;
     struct session_list children;
     struct call_list calls;
@@ -98,6 +100,7 @@ struct ledger_arena_private {
     struct arena_row row;
     LIST_ENTRY(ledger_arena_private) link;
     struct ledger_arena *arena;
+    bool log; /* a spill log: in memory during one transaction */
 };
 
 struct rollup;
@@ -201,6 +204,11 @@ int ledger_lane_refused(struct ledger *ledger, struct ledger_arena *arena, struc
                         uint64_t refused, struct session *session);
 int ledger_lanes_flush(struct ledger *ledger);
 void ledger_lanes_committed(struct ledger *ledger);
+
+/* ---- logs.c ---- */
+/* Their tenures end with each transaction: nothing in shared memory says whether one goes on. */
+void ledger_logs_settle(struct ledger *ledger);
+void ledger_logs_close(struct ledger *ledger);
 
 /* ---- calls.c ---- */
 int ledger_apply_usage(struct ledger *ledger, struct place *place, struct usage_record *record);

@@ -116,6 +116,7 @@ int ledger_commit(struct ledger *ledger)
     if (!ledger->in_transaction)
         return 0;
     ledger->error[0] = 0;
+    ledger_logs_settle(ledger);
     int result = ledger_calls_flush(ledger);
     if (!result)
         result = flush_sessions(ledger);
@@ -131,6 +132,7 @@ int ledger_commit(struct ledger *ledger)
     ledger->in_transaction = false;
     ledger->figures.commits++;
     ledger_lanes_committed(ledger);
+    ledger_logs_close(ledger);
     sessions_committed(ledger);
     return 0;
 }
@@ -162,7 +164,7 @@ int ledger_attach(struct ledger *ledger, const struct tally_arena_header *header
     if (ledger->in_transaction)
         return ledger_say(ledger, EINVAL, "%s: an arena is attached within a transaction", path);
     for (other = LIST_FIRST(&ledger->arenas); other; other = LIST_NEXT(other, link)) {
-        if (!memcmp(other->row.uuid, header->uuid, 16))
+        if (!other->log && !memcmp(other->row.uuid, header->uuid, 16))
             return ledger_say(ledger, EEXIST, "%s: this arena is attached already, under another name", path);
     }
     int result = ledger_begin(ledger);
@@ -175,6 +177,7 @@ int ledger_attach(struct ledger *ledger, const struct tally_arena_header *header
     struct arena_row *row = &arena->private_->row;
     memcpy(arena->uuid, header->uuid, 16);
     memcpy(row->uuid, header->uuid, 16);
+    row->spill_uid = -1;
     memcpy(row->boot_id, header->boot_id, 16);
     row->path = path;
     row->created_unix_ns = clamp(header->created_unix_ns);
@@ -419,6 +422,9 @@ int ledger_refused(struct ledger *ledger, struct ledger_arena *arena, const uint
     if (!result)
         result = refused_more(ledger, arena, &row->refused_reentered, refused[TALLY_REFUSED_REENTERED],
                               "reentered");
+    if (!result)
+        result =
+            refused_more(ledger, arena, &row->refused_no_spill, refused[TALLY_REFUSED_SPILL], "no_spill");
     return result;
 }
 

@@ -14,6 +14,7 @@
 #define TALLY_LEDGER_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 #include <tally/record.h>
 
 struct ledger;
@@ -58,6 +59,16 @@ int ledger_attach(struct ledger *ledger, const struct tally_arena_header *header
 int ledger_host_restarted(struct ledger *ledger, const uint8_t boot_id[16], int64_t now_unix_ns);
 /* Forget it in memory. Not within a transaction. On error it is still attached. retired: it is gone for good, say so in its row (one small transaction). */
 int ledger_detach(struct ledger *ledger, struct ledger_arena *arena, bool retired);
+
+/* A spill log (include/tally/spill.h), which is an arena of one lane. uid: the owner of its files, part of its identity;
+ * folder: where they stand, for people. Within a transaction, and until its commit or abandonment: then *out is gone.
+ * The lane's position counts the bytes of its records; set record->position to it. */
+int ledger_log_open(struct ledger *ledger, const uint8_t log[16], uid_t uid, const char *folder,
+                    struct ledger_arena **out);
+/* Whether the database has ever served this arena: 1, 0 or an error. */
+int ledger_arena_known(struct ledger *ledger, const uint8_t uuid[16]);
+/* The database's name for itself: 16 hex digits. */
+const char *ledger_instance(const struct ledger *ledger);
 
 /* One transaction: begin, any number of the calls below, commit. Begin is cheap when one
  * is under way. The database is locked by another: -EBUSY after a short wait. */

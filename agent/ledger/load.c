@@ -50,6 +50,7 @@ int ledger_refresh(struct ledger *ledger)
  * committed: should loading fail too, the caller at least reads no record for lost. */
 void ledger_unload(struct ledger *ledger)
 {
+    ledger_logs_close(ledger);
     struct ledger_arena_private *arena;
     struct table_node *node;
     size_t from = 0;

@@ -17,8 +17,12 @@ static int expire(struct ledger *ledger, int64_t before)
         return gone < 0 ? gone : 1;
     ledger->retain_usage_cursor = 0;
     gone = store_client_expire(ledger->store, before, &ledger->retain_client_cursor, pinned, ledger);
+    if (gone > 0) {
+        int result = store_log_expire(ledger->store, before);
+        return result ? result : 1;
+    }
     if (gone)
-        return gone < 0 ? gone : 1;
+        return gone;
     ledger->retain_client_cursor = 0;
     return 0;
 }

@@ -266,7 +266,7 @@ static int begin_tenure(struct ledger *ledger, struct place *place, const struct
     lane->row.start_time = record->start_time;
     lane->tenure_serial++;
     lane->lane->tenure_open = true;
-    session->state.tenures++;
+    session->state.tenures += !place->arena->private_->log;
     session->state.tenures_open++;
     run_again(ledger, session);
     place->process = place->session = session;

@@ -3,12 +3,15 @@
 
 #include "store/sqlite_store.h"
 
-static const char *const ended_names[] = {
-    [CLIENT_RUNNING] = NULL, [CLIENT_CLEAN] = "clean", [CLIENT_DIED] = "died", [CLIENT_EXEC] = "exec"};
+static const char *const ended_names[] = {[CLIENT_RUNNING] = NULL,
+                                          [CLIENT_CLEAN] = "clean",
+                                          [CLIENT_DIED] = "died",
+                                          [CLIENT_EXEC] = "exec",
+                                          [CLIENT_UNKNOWN] = "unknown"};
 
 static enum client_ended ended_of(struct text name)
 {
-    for (int i = CLIENT_CLEAN; i <= CLIENT_EXEC; i++)
+    for (int i = CLIENT_CLEAN; i <= CLIENT_UNKNOWN; i++)
         if (name.data && strlen(ended_names[i]) == name.length &&
             !memcmp(ended_names[i], name.data, name.length))
             return (enum client_ended)i;

@@ -7,16 +7,19 @@
 
 static int find_arena(struct store *store, struct arena_row *row)
 {
-    sqlite3_stmt *statement = store_statement(
-        store, STATEMENT_ARENA_FIND, "SELECT id,refused_no_lane,refused_reentered FROM arenas WHERE uuid=?");
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_ARENA_FIND,
+                                              "SELECT id,refused_no_lane,refused_reentered,refused_no_spill "
+                                              "FROM arenas WHERE uuid=? AND spill_uid=?");
     if (!statement)
         return -ENOMEM;
     bind_id(statement, 1, row->uuid);
+    sqlite3_bind_int64(statement, 2, row->spill_uid);
     int result = store_step(store, statement);
     if (result > 0) {
         row->arena_id = sqlite3_column_int64(statement, 0);
         row->refused_no_lane = sqlite3_column_int64(statement, 1);
         row->refused_reentered = sqlite3_column_int64(statement, 2);
+        row->refused_no_spill = sqlite3_column_int64(statement, 3);
         store_done(statement);
     }
     return result;
@@ -26,7 +29,7 @@ static int insert_arena(struct store *store, struct arena_row *row)
 {
     sqlite3_stmt *statement = store_statement(store, STATEMENT_ARENA_INSERT,
                                               "INSERT INTO arenas(uuid,path,boot_id,created_unix_ns,"
-                                              "attached_unix_ns) VALUES(?,?,?,?,?)");
+                                              "attached_unix_ns,spill_uid) VALUES(?,?,?,?,?,?)");
     if (!statement)
         return -ENOMEM;
     bind_id(statement, 1, row->uuid);
@@ -34,6 +37,7 @@ static int insert_arena(struct store *store, struct arena_row *row)
     bind_id(statement, 3, row->boot_id);
     sqlite3_bind_int64(statement, 4, row->created_unix_ns);
     sqlite3_bind_int64(statement, 5, row->attached_unix_ns);
+    sqlite3_bind_int64(statement, 6, row->spill_uid);
     int result = store_run(store, statement);
     if (!result)
         row->arena_id = sqlite3_last_insert_rowid(store->database);
@@ -62,6 +66,13 @@ int store_arena_read(struct store *store, struct arena_row *row)
     return result < 0 ? result : 0;
 }
 
+int store_arena_known(struct store *store, const uint8_t uuid[16])
+{
+    struct arena_row row = {.spill_uid = -1};
+    memcpy(row.uuid, uuid, sizeof(row.uuid));
+    return find_arena(store, &row);
+}
+
 int store_arena_retire(struct store *store, int64_t arena_id, int64_t now_unix_ns)
 {
     sqlite3_stmt *statement =
@@ -76,12 +87,14 @@ int store_arena_retire(struct store *store, int64_t arena_id, int64_t now_unix_n
 int store_arena_refused(struct store *store, const struct arena_row *row)
 {
     sqlite3_stmt *statement = store_statement(
-        store, STATEMENT_ARENA_REFUSED, "UPDATE arenas SET refused_no_lane=?,refused_reentered=? WHERE id=?");
+        store, STATEMENT_ARENA_REFUSED,
+        "UPDATE arenas SET refused_no_lane=?,refused_reentered=?,refused_no_spill=? WHERE id=?");
     if (!statement)
         return -ENOMEM;
     sqlite3_bind_int64(statement, 1, row->refused_no_lane);
     sqlite3_bind_int64(statement, 2, row->refused_reentered);
-    sqlite3_bind_int64(statement, 3, row->arena_id);
+    sqlite3_bind_int64(statement, 3, row->refused_no_spill);
+    sqlite3_bind_int64(statement, 4, row->arena_id);
     return store_run(store, statement);
 }
 

@@ -212,6 +212,28 @@ static int read_next_usage_id(struct store *store)
     return result;
 }
 
+static int read_instance(struct store *store)
+{
+    sqlite3_stmt *statement;
+    if (sqlite3_prepare_v2(store->database, "SELECT value FROM meta WHERE key='instance'", -1, &statement,
+                           NULL))
+        return store_fail(store, "read");
+    int result = sqlite3_step(statement) == SQLITE_ROW ? 0 : store_fail(store, "read");
+    const unsigned char *name = result ? NULL : sqlite3_column_text(statement, 0);
+    /* It becomes part of file names. */
+    if (name && strlen((const char *)name) == 16 && strspn((const char *)name, "0123456789abcdef") == 16)
+        memcpy(store->instance, name, 17);
+    else if (!result)
+        result = store_refuse(store, EUCLEAN, "its name for itself is none; put a backup in its place");
+    sqlite3_finalize(statement);
+    return result;
+}
+
+const char *store_instance(const struct store *store)
+{
+    return store->instance;
+}
+
 /* From here on an agent that had the database before fails in store_begin(). */
 static int raise_epoch(struct store *store)
 {
@@ -224,6 +246,12 @@ static int raise_epoch(struct store *store)
                      "raise the epoch");
     if (!result)
         result = query_number(store, "SELECT value FROM meta WHERE key='epoch'", &store->epoch);
+    if (!result)
+        result = execute(
+            store, "INSERT OR IGNORE INTO meta(key, value) VALUES('instance', lower(hex(randomblob(8))))",
+            "name the database");
+    if (!result)
+        result = read_instance(store);
     if (!result)
         result = read_next_usage_id(store);
     if (!result)

@@ -62,6 +62,26 @@ int store_usage_expire(struct store *store, int64_t before_unix_ns, int64_t *cur
     return result < 0 ? result : slice.count;
 }
 
+int store_log_expire(struct store *store, int64_t before_unix_ns)
+{
+    static const char *const sql[] = {
+        "DELETE FROM lanes WHERE client_id NOT IN (SELECT id FROM clients) AND arena_id IN (SELECT id FROM"
+        " arenas WHERE spill_uid>=0 AND attached_unix_ns<? AND id NOT IN (SELECT arena_id FROM losses))",
+        "DELETE FROM arenas WHERE spill_uid>=0 AND attached_unix_ns<? AND id NOT IN (SELECT arena_id FROM"
+        " lanes) AND id NOT IN (SELECT arena_id FROM losses)"};
+    for (int i = 0; i < 2; i++) {
+        sqlite3_stmt *statement =
+            store_statement(store, i ? STATEMENT_EXPIRE_LOGS : STATEMENT_EXPIRE_LOG_LANES, sql[i]);
+        if (!statement)
+            return -ENOMEM;
+        sqlite3_bind_int64(statement, 1, before_unix_ns);
+        int result = store_run(store, statement);
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
 int store_client_expire(struct store *store, int64_t before_unix_ns, int64_t *cursor,
                         store_client_pinned pinned, void *context)
 {
@@ -70,7 +90,8 @@ int store_client_expire(struct store *store, int64_t before_unix_ns, int64_t *cu
     sqlite3_stmt *statement =
         store_statement(store, STATEMENT_EXPIRE_CLIENT_SLICE,
                         "SELECT id, ended IS NOT NULL AND ended_unix_ns<?1 AND last_unix_ns<?1"
-                        " AND id NOT IN (SELECT client_id FROM lanes WHERE client_id IS NOT NULL)"
+                        " AND id NOT IN (SELECT client_id FROM lanes JOIN arenas ON arenas.id=arena_id"
+                        " WHERE client_id IS NOT NULL AND spill_uid<0)"
                         " AND id NOT IN (SELECT client_id FROM lane_clients)"
                         " AND id NOT IN (SELECT client_id FROM open_calls)"
                         " FROM clients WHERE id>?2 ORDER BY id LIMIT ?3");

@@ -160,7 +160,7 @@ struct client_identity {
     int64_t started_unix_ns;
 };
 
-enum client_ended { CLIENT_RUNNING, CLIENT_CLEAN, CLIENT_DIED, CLIENT_EXEC };
+enum client_ended { CLIENT_RUNNING, CLIENT_CLEAN, CLIENT_DIED, CLIENT_EXEC, CLIENT_UNKNOWN };
 
 /* What becomes of it. */
 struct client_state {
@@ -193,11 +193,12 @@ struct lane_row {
 struct arena_row {
     int64_t arena_id;
     uint8_t uuid[16];
+    int64_t spill_uid; /* -1: an arena */
     const char *path;
     uint8_t boot_id[16];
     int64_t created_unix_ns;
     int64_t attached_unix_ns;
-    int64_t refused_no_lane, refused_reentered;
+    int64_t refused_no_lane, refused_reentered, refused_no_spill;
 };
 
 struct loss_row {

@@ -2,21 +2,24 @@
 -- released: later versions add files. Names are those of struct tally_usage. Times are
 -- nanoseconds since 1970 UTC, money is picodollars (10^-12 US dollar), NULL is unknown.
 
-CREATE TABLE meta (              -- epoch: grows with each agent that opens the file; see store.h
+CREATE TABLE meta (              -- epoch: grows with each agent that opens the file; see store.h; instance: its name
   key   TEXT PRIMARY KEY,
   value
 ) WITHOUT ROWID;
 
-CREATE TABLE arenas (
+CREATE TABLE arenas (            -- and spill logs, each as an arena of one lane, whose position counts bytes of records
   id                 INTEGER PRIMARY KEY,
-  uuid               BLOB NOT NULL UNIQUE,
+  uuid               BLOB NOT NULL,
+  spill_uid          INTEGER NOT NULL DEFAULT -1, -- -1: an arena; else a spill log, and the owner of its files
   path               TEXT NOT NULL,
   boot_id            BLOB,
   created_unix_ns    INTEGER,
   attached_unix_ns   INTEGER NOT NULL,      -- when an agent last attached
   retired_unix_ns    INTEGER,               -- when it was drained for the last time
   refused_no_lane    INTEGER NOT NULL DEFAULT 0,
-  refused_reentered  INTEGER NOT NULL DEFAULT 0
+  refused_reentered  INTEGER NOT NULL DEFAULT 0,
+  refused_no_spill   INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (uuid, spill_uid)
 );
 
 CREATE TABLE lanes (             -- a log: all below `position` and up to `sequence` is committed
@@ -57,7 +60,7 @@ CREATE TABLE clients (           -- one row a session: a process, or a client ob
   started_unix_ns     INTEGER NOT NULL,           -- its first record
   last_unix_ns        INTEGER NOT NULL,           -- its newest record
   ended_unix_ns       INTEGER,
-  ended               TEXT,                       -- NULL: running; clean, died, exec
+  ended               TEXT,                       -- NULL: running; clean, died, exec; unknown: had no lane
   complete            INTEGER NOT NULL DEFAULT 0, -- 1: ended, and its last sequence number was reached on every lane
   tenures             INTEGER NOT NULL DEFAULT 0,
   tenures_open        INTEGER NOT NULL DEFAULT 0,

@@ -43,6 +43,8 @@ enum statement {
     STATEMENT_EXPIRE_LAST_ID,
     STATEMENT_EXPIRE_CLIENT_SLICE,
     STATEMENT_EXPIRE_CLIENT,
+    STATEMENT_EXPIRE_LOG_LANES,
+    STATEMENT_EXPIRE_LOGS,
     STATEMENTS
 };
 
@@ -50,6 +52,7 @@ struct store {
     sqlite3 *database;
     sqlite3_stmt *statements[STATEMENTS]; /* prepared at first use, kept */
     int64_t epoch;
+    char instance[17];
     int64_t next_usage_id; /* given out here, so that an id never comes twice, whatever retention deletes */
     int64_t next_usage_id_at_begin;
     bool in_transaction;

@@ -65,10 +65,12 @@ int store_client_by_session(struct store *store, const uint8_t session_id[16], s
 int store_client_by_id(struct store *store, int64_t client_id, store_take_client take, void *context);
 
 /* ---- arenas, lanes, losses ---- */
-/* Find by uuid, or insert; fills row->arena_id and the refused counters, and writes path and attached time. */
+/* Find by uuid and spill_uid, or insert; fills row->arena_id and the refused counters, and writes path and attached time. */
 int store_arena_attach(struct store *store, struct arena_row *row);
 /* Read the refused counters anew. */
 int store_arena_read(struct store *store, struct arena_row *row);
+/* Whether there is an arena (no spill log) of this uuid: 1, 0 or an error. */
+int store_arena_known(struct store *store, const uint8_t uuid[16]);
 int store_arena_retire(struct store *store, int64_t arena_id, int64_t now_unix_ns);
 int store_arena_refused(struct store *store, const struct arena_row *row);
 /* Arenas that are not retired and come from another boot of this host. */
@@ -86,6 +88,9 @@ typedef int (*store_take_lane_client)(void *context, uint32_t client, int64_t cl
 int store_lane_client_each(struct store *store, int64_t lane_id, store_take_lane_client take, void *context);
 int store_loss_add(struct store *store, const struct loss_row *row);
 
+/* The database's name for itself: 16 hex digits, given once. */
+const char *store_instance(const struct store *store);
+
 /* ---- retention ---- */
 #define STORE_SLICE_ROWS 2000
 /* Look at the slice of rows with ids above *cursor and delete those older than before_unix_ns; moves *cursor past
@@ -95,5 +100,7 @@ int store_usage_expire(struct store *store, int64_t before_unix_ns, int64_t *cur
 typedef bool (*store_client_pinned)(void *context, int64_t client_id);
 int store_client_expire(struct store *store, int64_t before_unix_ns, int64_t *cursor,
                         store_client_pinned pinned, void *context);
+/* And spill logs whose clients have gone: they are over. In the same transaction, so that the books stay even. */
+int store_log_expire(struct store *store, int64_t before_unix_ns);
 
 #endif

@@ -33,13 +33,15 @@ static void *serve(void *unused)
     return unused;
 }
 
-static void worker(int threads, uid_t uid)
+static void worker(pid_t server, int threads, uid_t uid)
 {
     pthread_t others[16];
     sigset_t mask;
 
     signal(SIGTERM, end_server);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != server) /* it was killed before we could ask to go with it */
+        _exit(0);
     if (uid != 0 && (setgroups(0, NULL) != 0 || setgid(uid) != 0 || setuid(uid) != 0))
         _exit(122);
     sigemptyset(&mask);
@@ -52,14 +54,14 @@ static void worker(int threads, uid_t uid)
     exit(0);
 }
 
-static void keep_workers(int count, int threads, uid_t uid)
+static void keep_workers(pid_t server, int count, int threads, uid_t uid)
 {
     for (int i = 0; i < count; i++) {
         if (workers[i] != 0 && waitpid(workers[i], NULL, WNOHANG) != workers[i])
             continue;
         pid_t child = fork();
         if (child == 0)
-            worker(threads, uid);
+            worker(server, threads, uid);
         workers[i] = child;
         atomic_store(&counters->values[i], (uint64_t)child);
     }
@@ -70,13 +72,14 @@ int main(int argc, char **argv)
     int count = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1;
     int threads = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1;
     uid_t uid = argc > 3 ? (uid_t)strtoul(argv[3], NULL, 10) : 0;
+    pid_t server = getpid();
 
     if (count > WORKERS_MAX || threads > 16)
         return 125;
     program_start();
     program_record(program_writer());
     while (atomic_load(&counters->go) == 0) {
-        keep_workers(count, threads, uid);
+        keep_workers(server, count, threads, uid);
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     }
     for (int i = 0; i < count; i++) {

@@ -1,0 +1,80 @@
+/* logs.c: spill logs. To the rest of the ledger each is an arena of one lane, there for one transaction. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "ledger/internal.h"
+
+#include <tally/spill.h>
+
+static struct ledger_arena *find(const struct ledger *ledger, const uint8_t log[16], uid_t uid)
+{
+    struct ledger_arena_private *arena;
+    LIST_FOREACH(arena, &ledger->arenas, link)
+    {
+        if (arena->log && arena->row.spill_uid == (int64_t)uid && !memcmp(arena->row.uuid, log, 16))
+            return arena->arena;
+    }
+    return NULL;
+}
+
+int ledger_log_open(struct ledger *ledger, const uint8_t log[16], uid_t uid, const char *folder,
+                    struct ledger_arena **out)
+{
+    char path[4096 + 64];
+    int result = ledger_begin(ledger);
+    if (result)
+        return result;
+    *out = find(ledger, log, uid);
+    if (*out)
+        return 0;
+    result = ledger_arena_new(ledger, 1, out);
+    if (result)
+        return result;
+    struct ledger_arena *arena = *out;
+    struct arena_row *row = &arena->private_->row;
+    int length = snprintf(path, sizeof(path), "%s/" TALLY_SPILL_PREFIX, folder);
+    for (int i = 0; i < 16 && length > 0 && (size_t)length + 3 < sizeof(path); i++)
+        length += snprintf(path + length, 3, "%02x", log[i]);
+    arena->private_->log = true;
+    memcpy(arena->uuid, log, 16);
+    memcpy(row->uuid, log, 16);
+    row->spill_uid = (int64_t)uid;
+    row->path = path;
+    row->created_unix_ns = row->attached_unix_ns = ledger_now();
+    result = store_arena_attach(ledger->store, row);
+    row->path = NULL;
+    return result ? result : ledger_load_lanes(ledger, arena);
+}
+
+int ledger_arena_known(struct ledger *ledger, const uint8_t uuid[16])
+{
+    return store_arena_known(ledger->store, uuid);
+}
+
+const char *ledger_instance(const struct ledger *ledger)
+{
+    return store_instance(ledger->store);
+}
+
+void ledger_logs_settle(struct ledger *ledger)
+{
+    struct ledger_arena_private *arena;
+    LIST_FOREACH(arena, &ledger->arenas, link)
+    {
+        struct ledger_lane *lane = &arena->arena->lanes[0];
+        if (!arena->log || !lane->private_ || !lane->tenure_open)
+            continue;
+        lane->private_->session->spilled = true;
+        ledger_tenure_end(ledger, lane->private_, true);
+    }
+}
+
+void ledger_logs_close(struct ledger *ledger)
+{
+    struct ledger_arena_private *next;
+    for (struct ledger_arena_private *arena = LIST_FIRST(&ledger->arenas); arena; arena = next) {
+        next = LIST_NEXT(arena, link);
+        if (arena->log)
+            ledger_arena_free(ledger, arena->arena);
+    }
+}
