@@ -18,7 +18,8 @@ static void make_books(struct audit *audit)
     audit->clients = calloc(1, sizeof(*audit->clients));
     audit->losses = calloc(2, sizeof(*audit->losses));
     audit->loss_count = 2;
-    audit->arenas[0] = (struct audit_arena){.id = 1, .path = strdup("/dev/shm/x"), .there = true};
+    audit->arenas[0] =
+        (struct audit_arena){.id = 1, .path = strdup("/dev/shm/x"), .there = true, .spill_uid = -1};
     audit->lanes[0] = (struct audit_lane){.id = 1,
                                           .sequence = 100,
                                           .persisted = 90,

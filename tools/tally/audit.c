@@ -11,9 +11,9 @@
 static const char help[] =
     "Usage: tally audit [--quiet] [--arena NAME]... [--state-dir DIR] [--json]\n"
     "\n"
-    "For each lane and each client: records written, persisted, waiting in shared\n"
-    "memory, and lost, by cause. Exit status 1 if any record is unaccounted for, or\n"
-    "if a lane cannot be trusted.\n"
+    "For each lane, each spill log and each client: records written, persisted,\n"
+    "waiting in shared memory or in a spill file, and lost, by cause. Exit status 1\n"
+    "if any record is unaccounted for, or if a lane cannot be trusted.\n"
     "\n"
     "  -q, --quiet      the summary alone\n"
     "  --arena NAME     look at this arena too, whether or not the database knows it;\n"
@@ -23,8 +23,8 @@ static const char help[] =
     "                   lanes, clients, losses\n"
     "\n"
     "written = persisted + waiting + lost + unaccounted. Lost records are those that\n"
-    "were refused with an error (lane_full, no_lane, reentered) and those that could\n"
-    "not be read any more.\n";
+    "were refused with an error (lane_full, no_lane, no_spill, reentered) and those\n"
+    "that could not be read any more.\n";
 
 enum lane_column {
     LANE_ARENA,
@@ -197,6 +197,8 @@ static cJSON *json_arenas(const struct audit *audit)
         document_bool(object, "there", arena->there);
         document_integer(object, "refused_no_lane", arena->refused[TALLY_REFUSED_NO_LANE]);
         document_integer(object, "refused_reentered", arena->refused[TALLY_REFUSED_REENTERED]);
+        document_integer(object, "refused_no_spill", arena->refused[TALLY_REFUSED_SPILL]);
+        document_bool(object, "spill", arena->spill_uid >= 0);
         document_append(array, object);
     }
     return array;

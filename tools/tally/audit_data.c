@@ -55,6 +55,8 @@ static void take_arena(struct audit *audit, sqlite3_stmt *row)
     arena->retired = !db_is_null(row, 3);
     arena->refused[TALLY_REFUSED_NO_LANE] = sqlite3_column_int64(row, 4);
     arena->refused[TALLY_REFUSED_REENTERED] = sqlite3_column_int64(row, 5);
+    arena->refused[TALLY_REFUSED_SPILL] = sqlite3_column_int64(row, 6);
+    arena->spill_uid = sqlite3_column_int64(row, 7);
 }
 
 static size_t arena_by_id(const struct audit *audit, int64_t id)
@@ -86,7 +88,8 @@ static void take_lane(struct audit *audit, sqlite3_stmt *row)
     lane->refused = sqlite3_column_int64(row, 7);
     lane->quarantines = sqlite3_column_int64(row, 8);
     lane->client_id = sqlite3_column_int64(row, 9);
-    lane->state = LANE_ARENA_GONE;
+    lane->newest = lane->sequence;
+    lane->state = audit->arenas[arena].spill_uid >= 0 ? LANE_READ : LANE_ARENA_GONE;
 }
 
 static void take_loss(struct audit *audit, sqlite3_stmt *row)
@@ -128,15 +131,23 @@ static void take_client(struct audit *audit, sqlite3_stmt *row)
     client->object = sqlite3_column_type(row, 11) != SQLITE_NULL;
 }
 
+static void take_instance(struct audit *audit, sqlite3_stmt *row)
+{
+    const char *text = db_text(row, 0, NULL);
+
+    snprintf(audit->instance, sizeof(audit->instance), "%s", text != NULL ? text : "");
+}
+
 static int read_database(struct audit *audit, struct db *db)
 {
     int64_t newest = 0;
     int64_t count = 0;
 
     if (db_execute(db, "BEGIN") != EXIT_SUCCESS ||
+        each(audit, db, "SELECT value FROM meta WHERE key = 'instance'", take_instance) != EXIT_SUCCESS ||
         each(audit, db,
-             "SELECT id, uuid, path, retired_unix_ns, refused_no_lane, refused_reentered FROM arenas ORDER "
-             "BY id",
+             "SELECT id, uuid, path, retired_unix_ns, refused_no_lane, refused_reentered, refused_no_spill,"
+             " spill_uid FROM arenas ORDER BY id",
              take_arena) != EXIT_SUCCESS ||
         each(audit, db,
              "SELECT id, arena_id, lane, position, sequence, persisted, lost, refused, quarantines, client_id"
@@ -210,12 +221,13 @@ static void take_live_lane(struct audit *audit, size_t arena, const struct lane_
 
 static void take_live(struct audit *audit, size_t index, const struct arena_scan *scan)
 {
-    static const char *const causes[] = {
-        [TALLY_REFUSED_NO_LANE] = "no_lane", [TALLY_REFUSED_REENTERED] = "reentered"};
+    static const char *const causes[] = {[TALLY_REFUSED_NO_LANE] = "no_lane",
+                                         [TALLY_REFUSED_REENTERED] = "reentered",
+                                         [TALLY_REFUSED_SPILL] = "no_spill"};
 
     audit->arenas[index].there = true;
     audit->arenas[index].agent = scan->agent;
-    for (int cause = TALLY_REFUSED_NO_LANE; cause <= TALLY_REFUSED_REENTERED; cause++) {
+    for (int cause = TALLY_REFUSED_NO_LANE; cause <= TALLY_REFUSED_SPILL; cause++) {
         wide_t *refused = &audit->arenas[index].refused[cause];
         if ((wide_t)scan->refused[cause] > *refused) {
             take_live_refusal(audit, index, -1, causes[cause], (wide_t)scan->refused[cause] - *refused);
@@ -237,10 +249,30 @@ static void take_live(struct audit *audit, size_t index, const struct arena_scan
 static size_t arena_by_uuid(const struct audit *audit, const uint8_t uuid[16])
 {
     for (size_t i = 0; i < audit->arena_count; i++) {
-        if (memcmp(audit->arenas[i].uuid, uuid, 16) == 0)
+        if (audit->arenas[i].spill_uid < 0 && memcmp(audit->arenas[i].uuid, uuid, 16) == 0)
             return i;
     }
     return SIZE_MAX;
+}
+
+struct audit_lane *audit_log(struct audit *audit, const uint8_t log[16], int64_t uid, const char *folder)
+{
+    size_t index = 0;
+
+    while (index < audit->arena_count &&
+           (audit->arenas[index].spill_uid != uid || memcmp(audit->arenas[index].uuid, log, 16) != 0))
+        index++;
+    if (index == audit->arena_count) {
+        GROW(audit->arenas, audit->arena_count);
+        struct audit_arena *arena = &audit->arenas[audit->arena_count++];
+        char hex[33];
+        for (size_t i = 0; i < 16; i++)
+            snprintf(hex + 2 * i, 3, "%02x", log[i]);
+        arena->path = must_print("%s/tally-%s", folder, hex);
+        arena->spill_uid = uid;
+        memcpy(arena->uuid, log, 16);
+    }
+    return lane_of(audit, index, 0);
 }
 
 /* One arena's file. asked: named by option or environment, so that it counts even if this database has never
@@ -255,6 +287,7 @@ static void take_path(struct audit *audit, const char *path, bool asked)
         GROW(audit->arenas, audit->arena_count);
         index = audit->arena_count++;
         audit->arenas[index].path = must_copy(path);
+        audit->arenas[index].spill_uid = -1;
         memcpy(audit->arenas[index].uuid, scan.reader.header.uuid, 16);
     }
     if (index != SIZE_MAX && !audit->arenas[index].there)
@@ -271,7 +304,7 @@ int audit_read(struct audit *audit, struct db *db, char *const *paths, size_t pa
         return EXIT_PROBLEM;
     size_t known = audit->arena_count;
     for (size_t i = 0; i < known; i++) {
-        if (!audit->arenas[i].retired && audit->arenas[i].path != NULL) {
+        if (!audit->arenas[i].retired && audit->arenas[i].spill_uid < 0 && audit->arenas[i].path != NULL) {
             char *path = state_arena_path(audit->arenas[i].path);
             if (path != NULL)
                 take_path(audit, path, false);
@@ -280,6 +313,7 @@ int audit_read(struct audit *audit, struct db *db, char *const *paths, size_t pa
     }
     for (size_t i = 0; i < path_count; i++)
         take_path(audit, paths[i], named);
+    audit_spill(audit, db->directory, audit->instance);
     return EXIT_SUCCESS;
 }
 
@@ -347,7 +381,7 @@ static void balance_arena(struct audit *audit, const struct audit_arena *arena)
 {
     struct audit_sums sums = {0};
 
-    for (int cause = TALLY_REFUSED_NO_LANE; cause <= TALLY_REFUSED_REENTERED; cause++)
+    for (int cause = TALLY_REFUSED_NO_LANE; cause <= TALLY_REFUSED_SPILL; cause++)
         sums.written += arena->refused[cause];
     sums.lost = least(sums.written, arena->named_refused);
     strike(&sums);

@@ -17,7 +17,7 @@
 struct audit_sums {
     wide_t written; /* records with a number, and records refused with an error */
     wide_t persisted;
-    wide_t waiting; /* safe in shared memory, not in the database yet */
+    wide_t waiting; /* safe in shared memory or in a spill file, not in the database yet */
     wide_t lost;    /* under a named cause */
     wide_t unaccounted;
     wide_t twice; /* in the database more often than they were written */
@@ -40,11 +40,13 @@ struct audit_lane {
     int64_t client_id;
     enum lane_state state;
     const char *trouble; /* LANE_DAMAGED: what */
+    wide_t newest;       /* of a spill log: highest number seen in the database or in a file */
     struct audit_sums sums;
 };
 
 struct audit_arena {
-    int64_t id; /* 0: the database does not know it */
+    int64_t id;        /* 0: the database does not know it */
+    int64_t spill_uid; /* -1: an arena; else a spill log, and the owner of its files */
     uint8_t uuid[16];
     char *path;
     bool retired;
@@ -95,6 +97,7 @@ struct audit {
     bool agent_missing; /* something waits where no agent runs */
     bool clients_pruned;
     wide_t clients_persisted; /* over all processes */
+    char instance[17];        /* the database's name for itself; empty: unknown */
     char **problems;          /* sentences: whatever is not as it must be */
     size_t problem_count;
 };
@@ -106,5 +109,10 @@ void audit_balance(struct audit *audit);
 bool audit_clean(const struct audit *audit);
 void audit_free(struct audit *audit);
 void audit_problem(struct audit *audit, char *sentence); /* takes it over */
+
+/* A spill log's lane, made if nobody knew it. Valid until the next call. */
+struct audit_lane *audit_log(struct audit *audit, const uint8_t log[16], int64_t uid, const char *folder);
+/* audit_spill.c: count what waits in spill files. instance: the database's name for itself, or "". */
+void audit_spill(struct audit *audit, const char *directory, const char *instance);
 
 #endif

@@ -96,6 +96,7 @@ static int examine(struct doctor *doctor)
         doctor_arena(doctor, paths[i]);
         free(paths[i]);
     }
+    doctor_spill(doctor);
     doctor_store(doctor);
     if (doctor->common.format == FORMAT_JSON)
         print_json(doctor);

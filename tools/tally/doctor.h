@@ -27,6 +27,7 @@ void doctor_find(struct doctor *doctor, enum finding_level level, const char *ch
 
 void doctor_system(struct doctor *doctor);
 void doctor_arena(struct doctor *doctor, const char *path);
+void doctor_spill(struct doctor *doctor);
 void doctor_store(struct doctor *doctor);
 
 #endif

@@ -106,6 +106,11 @@ static void check_refusals(struct doctor *doctor, const struct arena_scan *scan)
         doctor_find(doctor, FINDING_WARN, "refused", "Make room in /dev/shm, or a larger arena.",
                     "%" PRIu64 " records since the arena was made, because no lane was to be had",
                     scan->refused[TALLY_REFUSED_NO_LANE]);
+    if (scan->refused[TALLY_REFUSED_SPILL] != 0)
+        doctor_find(doctor, FINDING_WARN, "refused",
+                    "Keep an agent running; see that a spill folder may be written, and TALLY_SPILL_MAX.",
+                    "%" PRIu64 " records since the arena was made, because no spill file could take them",
+                    scan->refused[TALLY_REFUSED_SPILL]);
     if (scan->refused[TALLY_REFUSED_REENTERED] != 0)
         doctor_find(doctor, FINDING_WARN, "refused", "Do not record in handlers that interrupt recording.",
                     "%" PRIu64 " records since the arena was made, in signal handlers",

@@ -4,6 +4,8 @@
 #include "document.h"
 #include "identity.h"
 #include "robust.h"
+#include "spill_scan.h"
+#include "state.h"
 #include "table.h"
 
 #include <inttypes.h>
@@ -157,6 +159,7 @@ static cJSON *json_arena(const struct arena_scan *scan)
     document_text(arena, "agent", agents[scan->agent]);
     document_integer(arena, "refused_no_lane", scan->refused[TALLY_REFUSED_NO_LANE]);
     document_integer(arena, "refused_reentered", scan->refused[TALLY_REFUSED_REENTERED]);
+    document_integer(arena, "refused_no_spill", scan->refused[TALLY_REFUSED_SPILL]);
     return arena;
 }
 
@@ -185,6 +188,29 @@ static int look_at(const char *path, struct lanes_output *output)
     return status;
 }
 
+/* What did not fit in lanes. */
+static void print_spill(const struct lanes_output *output, cJSON *document)
+{
+    char *directory = state_directory(NULL);
+    struct spill_scan scan;
+    char size[NUMBER_BYTES];
+
+    if (directory == NULL)
+        return;
+    spill_scan(&scan, directory, "");
+    if (document != NULL) {
+        cJSON *spill = document_object();
+        document_integer(spill, "files", (wide_t)scan.files);
+        document_integer(spill, "bytes", (wide_t)scan.bytes);
+        document_item(document, "spill", spill);
+    } else if (scan.files != 0 && output->format == FORMAT_TABLE) {
+        printf("\n%" PRIu64 " spill file%s, %s, wait%s for an agent.\n", scan.files,
+               scan.files == 1 ? "" : "s", bytes_text(scan.bytes, size), scan.files == 1 ? "s" : "");
+    }
+    spill_scan_free(&scan);
+    free(directory);
+}
+
 static int print(struct lanes_output *output)
 {
     if (output->format == FORMAT_CSV) {
@@ -194,6 +220,7 @@ static int print(struct lanes_output *output)
         cJSON *document = document_new("lanes", 1);
         document_item(document, "arenas", output->arenas);
         document_item(document, "lanes", table_json(output->table));
+        print_spill(output, document);
         document_print(document);
         output->arenas = NULL;
     } else if (table_rows(output->table) != 0) {
@@ -202,6 +229,8 @@ static int print(struct lanes_output *output)
     } else {
         puts("No lane is held, and nothing waits in one.");
     }
+    if (output->format == FORMAT_TABLE)
+        print_spill(output, NULL);
     return EXIT_SUCCESS;
 }
 

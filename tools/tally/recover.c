@@ -9,9 +9,9 @@
 
 static const char help[] = "Usage: tally recover [--arena NAME]... [--state-dir DIR] [--json]\n"
                            "\n"
-                           "Take what stands in shared memory into the database, as an agent would, and\n"
-                           "leave. For machines where no agent runs (any more). While one runs there is\n"
-                           "nothing to do, and this says so.\n"
+                           "Take what stands in shared memory and in spill files into the database, as an\n"
+                           "agent would, and leave. For machines where no agent runs (any more). While one\n"
+                           "runs there is nothing to do, and this says so.\n"
                            "\n"
                            "  --arena NAME     instead of TALLY_ARENA or the default; may be repeated\n"
                            "  --state-dir DIR  where usage.db is, or will be\n"
@@ -46,13 +46,15 @@ static void print(const struct collector_once *done, enum format format)
     if (format == FORMAT_JSON) {
         cJSON *document = document_new("recover", 1);
         document_integer(document, "arenas", done->arenas);
+        document_integer(document, "spill_files", (wide_t)done->spill_files);
         document_integer(document, "records", (wide_t)done->records);
         document_integer(document, "lost", (wide_t)done->lost);
         document_print(document);
         return;
     }
-    printf("%" PRIu64 " record%s taken in from %u arena%s", done->records, done->records == 1 ? "" : "s",
-           done->arenas, done->arenas == 1 ? "" : "s");
+    printf("%" PRIu64 " record%s taken in from %u arena%s and %" PRIu64 " spill file%s", done->records,
+           done->records == 1 ? "" : "s", done->arenas, done->arenas == 1 ? "" : "s", done->spill_files,
+           done->spill_files == 1 ? "" : "s");
     if (done->lost != 0)
         printf("; %" PRIu64 " could not be read and count as lost ('tally audit' says why)", done->lost);
     puts(".");
