@@ -20,7 +20,7 @@
 /* How often a record is written anew at most, because a file is taken from us. Bounded, like everything. */
 #define TRIES 64
 /* How often what stands in files is counted anew at most. */
-#define RECOUNT_NS UINT64_C(100000000)
+#define RECOUNT_NS UINT64_C(10000000)
 /* Hex digits that the logs' names of a process have in common. */
 #define OWN_DIGITS 16
 

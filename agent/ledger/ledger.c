@@ -361,8 +361,8 @@ int ledger_skip(struct ledger *ledger, struct ledger_arena *arena, uint32_t numb
     if (result || !lane->private_)
         return result;
     struct ledger_lane_private *private_ = lane->private_;
-    /* After the end of a tenure what is skipped began with a new one, whose name is lost with it. */
-    if (!lane->tenure_open)
+    /* After the end of a tenure what is skipped began with a new one, whose name is lost with it. A log is one process's. */
+    if (!lane->tenure_open && !arena->private_->log)
         ledger_lane_set_session(ledger, private_, NULL);
     int64_t lost = clamp(sequence - lane->sequence);
     struct loss_row loss = {

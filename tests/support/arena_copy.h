@@ -19,7 +19,7 @@ enum {
     COPY_CLIENT_END = 7,
     COPY_KINDS = 8
 };
-enum { COPY_LANE_FULL = 0, COPY_NO_LANE = 1, COPY_REENTERED = 2, COPY_REFUSALS = 8 };
+enum { COPY_LANE_FULL = 0, COPY_NO_LANE = 1, COPY_REENTERED = 2, COPY_SPILL = 3, COPY_REFUSALS = 8 };
 
 struct lane_copy {
     uint64_t tail;

@@ -18,6 +18,9 @@ void books_expect_text(const struct room *room, const char *expected, const char
 
 void books_audit(const struct room *room, struct audit *audit);
 
+/* Spill files, under whatever name, in the room's folders: <state>/spill, spill, and the user's. */
+int books_spill_files(const struct room *room);
+
 /* Wait until the agent has all that stands in the arena, or also the end of every client. */
 void books_await_drained(const struct room *room);
 void books_await_ended(const struct room *room);

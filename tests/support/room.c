@@ -29,6 +29,7 @@ int room_setup(void **state)
 {
     struct room *room = calloc(1, sizeof(*room));
     const char *temporary = getenv("TMPDIR");
+    char home[ROOM_PATH_MAX];
 
     assert_non_null(room);
     *state = room;
@@ -41,6 +42,9 @@ int room_setup(void **state)
     snprintf(room->arena, sizeof(room->arena), "/tally-test-%d-%d", (int)getpid(), ++room_number);
     snprintf(room->arena_path, sizeof(room->arena_path), "/dev/shm%s", room->arena);
     counters_make(room);
+    /* Where clients spill that know of no agent: inside the room, for all that it starts. */
+    snprintf(home, sizeof(home), "%s/home", room->directory);
+    setenv("XDG_STATE_HOME", home, 1);
     return 0;
 }
 
@@ -123,6 +127,8 @@ const char *room_build(void)
 static void set_names(const struct room *room)
 {
     setenv("TALLY_STATE_DIR", room->state, 1);
+    /* Most tests are about lanes: what has no room there must show. Those about spill files say so. */
+    setenv("TALLY_OVERFLOW", "block", 1);
     if (room->agent_users == NULL)
         setenv("TALLY_ARENA", room->arena, 1);
     else
