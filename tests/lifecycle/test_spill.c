@@ -234,7 +234,7 @@ static void the_limit_holds_and_heals(void **state)
     room_set(room, "TALLY_SPILL_MAX", "30000");
     agent_start(room);
     agent_pause(room);
-    struct program *client = room_start(room, "client", "record=1000", "stage=1", "await=1", "record=1000",
+    struct program *client = room_start(room, "client", "record=1000", "stage=1", "await=1", "record=20000",
                                         "stage=2", "await=2", "exit=0", NULL);
     room_await_stage(room, 1);
     uint64_t first = room_acknowledged(room);
