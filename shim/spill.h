@@ -1,5 +1,5 @@
 /* spill.h: records to a file, when there is no room in shared memory. Nothing is kept open; a thread holds a
- * log while it lives, and who comes after it goes on with it. Slow path: some fifteen system calls a record.
+ * log while it lives, and who comes after it goes on with it. Slow path: some nine system calls a record.
  *
  *   function            thread
  *   spill_write         any that has entered

@@ -496,10 +496,16 @@ int spill_round(struct collector *collector, bool thorough)
         /* batch_room() commits, and counts from 0 again. */
         uint32_t taken = collector->batch.records >= records ? collector->batch.records - records
                                                              : collector->batch.records;
-        if (files++ >= ROUND_FILES_MAX || spill->done_count == ROUND_FILES_MAX ||
-            taken >= ROUND_RECORDS_MAX) {
-            collector->pressed = true; /* come back at once, when the lanes have had their turn */
-            break;
+        if (++files > ROUND_FILES_MAX || spill->done_count == ROUND_FILES_MAX || taken >= ROUND_RECORDS_MAX) {
+            if (!collector->once) {
+                collector->pressed = true; /* come back at once, when the lanes have had their turn */
+                break;
+            }
+            int result = round_commit(collector);
+            if (result)
+                return result;
+            files = 0;
+            records = 0;
         }
         int result = take_file(collector);
         if (result)

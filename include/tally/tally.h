@@ -7,7 +7,7 @@
  *     u.input_tokens = 812;   u.output_tokens = 64;
  *     tally_record(&u);
  *
- * When tally_record() has returned 0 the record stands in shared memory outside the
+ * When tally_record() has returned 0 the record stands in shared memory (or in a spill file) outside the
  * process: no death of the process and no restart of the agent loses it or counts
  * it twice. There is nothing to flush. A program that calls nothing else is served well.
  *
@@ -183,8 +183,9 @@ TALLY_API int tally_init(const struct tally_options *options);
  * start time unknown are filled in by the agent. Returns 0 when the record is safe;
  *   -EINVAL   usage is NULL, or its size is not one of this library's versions
  *   -ERANGE   a count or time is out of its range
- *   -EAGAIN   the lane is full (see overflow); counted as lane_full
- *   -EUSERS (every lane is taken), -ENOSPC, -EACCES, -EMFILE, ...  no lane could be had; counted as no_lane where
+ *   -EAGAIN   the lane is full (see overflow; not where it spills); counted as lane_full
+ *   -EUSERS (every lane is taken), -ENOSPC, -EACCES, -EMFILE, ...  no lane could be had, nor a spill file where it
+ *             spills; counted as no_lane, or then as no_spill, where
  *             there is an arena to count it in
  *   -EBUSY    it interrupted another tally call of this thread; counted as reentered
  * Usual cost: no system call, no lock, no allocation. A thread's first record takes a lane: some

@@ -121,7 +121,8 @@ static void recover_takes_it(void **state)
     struct room *room = *state;
 
     spilling_room(room, "4");
-    room_run(room, "client", "record=2000", "exit=0", NULL);
+    /* more than an agent takes in one round */
+    room_run(room, "client", "together=4,30000", "exit=0", NULL);
     agent_recover(room);
     expect_all(room);
 }

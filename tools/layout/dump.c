@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <tally/record.h>
+#include <tally/spill.h>
 
 struct layout {
     const char *name;
@@ -176,6 +177,19 @@ static void board(void)
     END
 }
 
+static void spill(void)
+{
+    BEGIN(tally_spill_header);
+    MEMBER(magic);
+    MEMBER(abi);
+    MEMBER(index);
+    MEMBER(log);
+    MEMBER(created_unix_ns);
+    MEMBER(arena);
+    MEMBER(reserved);
+    END
+}
+
 static void record(void)
 {
     BEGIN(tally_record_header);
@@ -249,6 +263,7 @@ int main(void)
     constants();
     arena();
     board();
+    spill();
     record();
     fields();
     checksums();
