@@ -56,7 +56,8 @@ static const char *remedy_of(int error)
     case EACCES:
         return "check the owner and mode of the state directory and its files";
     case EUCLEAN:
-        return "it seems to be damaged: it is checked, and if that is so set aside for a new one";
+        return "it seems to be damaged: tallyd checks it and sets it aside if so; or put a backup in its "
+               "place";
     default:
         return "records wait in shared memory until it works again";
     }
