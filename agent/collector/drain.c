@@ -53,7 +53,9 @@ static int skip(struct drain *drain, uint64_t position, uint64_t sequence, const
  * What lies between may have been written over. */
 static bool restored(const struct drain *drain)
 {
-    return drain->state->restored_position > drain->lane->position &&
+    /* Aligned: a damaged board must not move the lane to where no record can begin. */
+    return drain->state->restored_position % 8 == 0 &&
+           drain->state->restored_position > drain->lane->position &&
            drain->state->restored_position <= drain->head.tail &&
            drain->state->restored_sequence >= drain->lane->sequence;
 }
