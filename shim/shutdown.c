@@ -96,10 +96,11 @@ static bool wait_targets(const struct target *targets, size_t count, uint64_t de
     const struct arena_view *arena = NULL;
     size_t which = 0;
     while (!targets_durable(targets, count, &arena, &which)) {
-        if (arena_board(arena) == &arena_no_board) {
-            struct arena_view *writable = targets[which].lane->arena;
-            arena_look_for_board(writable);
-        }
+        /* None yet, or one that has been replaced: on that nothing will ever become durable. */
+        const struct tally_board *board = arena_board(arena);
+        uint64_t announce = __atomic_load_n(&board->announce, __ATOMIC_RELAXED);
+        if (board == &arena_no_board || TALLY_ANNOUNCED_STATE(announce) == TALLY_AGENT_MOVED)
+            arena_look_for_board(targets[which].lane->arena);
         if (clock_ns(CLOCK_MONOTONIC) >= deadline || !arena_has_agent(arena))
             /* A commit may have come between the look and the agent's end. */
             return targets_durable(targets, count, &arena, &which);

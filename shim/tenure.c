@@ -242,6 +242,13 @@ static int take_lane(struct arena_view *arena, int fd, uint32_t lane, struct lan
     return view_take(view);
 }
 
+/* Whether nobody has this thread number. Under the reclaim word: who takes the number now cannot have taken the lane
+ * before, and from now on finds it taken, or marked and free. */
+static bool tid_unused(uint32_t tid)
+{
+    return kill((pid_t)tid, 0) && errno == ESRCH;
+}
+
 /* The owner of a lane is gone though its word is not marked: it was not guarded, or a thread other than the leader has
  * exec'd, whose tid changes first. Under the arena's reclaim word, so that nobody marks a word that has passed on to a
  * new owner of the same number meanwhile. */
@@ -266,8 +273,8 @@ static void reclaim(struct arena_view *arena, int fd, uint32_t lane, uint32_t wo
     if ((head || !tally_process.robust) && robust_free(seen) && robust_take(head, lock, seen, tid)) {
         /* The identity may have been read while a new owner wrote its own: words of one pread are of different ages,
          * those of two are not both wrong in the same way. */
-        if (owner_word(arena, fd, lane) == word && owner_identity(arena, fd, lane, &again) &&
-            memcmp(&identity, &again, sizeof identity) == 0 &&
+        if (owner_word(arena, fd, lane) == word && tid_unused(word & FUTEX_TID_MASK) &&
+            owner_identity(arena, fd, lane, &again) && memcmp(&identity, &again, sizeof identity) == 0 &&
             identity_gone(&identity, tally_process.pid_namespace)) {
             struct lane_view *view = view_of(arena, lane);
             if (view || view_map(arena, fd, lane, &view) == 0) {
@@ -406,6 +413,11 @@ static int take(struct thread *thread)
         process_debug("tally: no lane for thread %u: error %d", gettid_now(), -result);
         return refuse(thread);
     }
+    /* Once more, now that the lane is ours: an agent that came since the first look, and saw no lane in use, sleeps without a bound
+     * until it is rung; one that comes later finds this lane owned and does not. */
+    if (arena_board(lane->arena) == &arena_no_board)
+        arena_look_for_board(lane->arena);
+    lane->board = arena_board(lane->arena);
     thread->refused_until = 0;
     thread->lane = lane;
     thread->generation = process_generation();
