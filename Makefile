@@ -26,9 +26,9 @@ AGENT_LIBS = $(eval AGENT_LIBS := $$(shell pkg-config --libs $(AGENT_PACKAGES)) 
 TOOL_CFLAGS = $(eval TOOL_CFLAGS := $$(shell pkg-config --cflags $(TOOL_PACKAGES)))$(TOOL_CFLAGS)
 TOOL_LIBS = $(eval TOOL_LIBS := $$(shell pkg-config --libs $(TOOL_PACKAGES)))$(TOOL_LIBS)
 TEST_LIBS = $(eval TEST_LIBS := $$(shell pkg-config --libs $(TEST_PACKAGES)))$(TEST_LIBS)
-AGENT_PACKAGES := sqlite3 libcjson liburcu libsystemd inih
-TOOL_PACKAGES := smartcols
-TEST_PACKAGES := cmocka
+AGENT_PACKAGES := sqlite3 libsystemd inih
+TOOL_PACKAGES := smartcols libcjson
+TEST_PACKAGES := cmocka libcjson
 
 SHIM_SOURCES := $(wildcard shim/*.c)
 AGENT_SOURCES := $(wildcard agent/*/*.c)
@@ -54,7 +54,7 @@ UNIT_TESTS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 PROCESS_TESTS := $(PROCESS_SOURCES:%.c=$(BUILD)/%)
 HELPERS := $(HELPER_SOURCES:%.c=$(BUILD)/%) $(HELPER_SOURCES:%.c=$(BUILD)/%-static)
 DEMOS := $(DEMO_SOURCES:%.c=$(BUILD)/%)
-SCRIPT_TESTS := $(wildcard tests/build/*.sh tests/fuzz/*.sh)
+SCRIPT_TESTS := $(wildcard tests/build/*.sh tests/fuzz/*.sh tests/model/run.sh)
 RUNNER := $(BUILD)/tests/runner/contain
 LAYOUT := $(BUILD)/tools/layout/dump
 FUZZ_SEEDS := $(BUILD)/tests/fuzz/seeds

@@ -1,6 +1,6 @@
 #include "test.h"
 
-#include <cJSON.h>
+#include <cjson/cJSON.h>
 #include <dirent.h>
 #include <sqlite3.h>
 
