@@ -79,7 +79,7 @@ help:
 
 # ---- objects ---------------------------------------------------------------
 # Objects depend on the flags they were made with: this file changes only when they do.
-FLAGS = $(CC) $(shell $(CC) -dumpfullversion) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(AGENT_CFLAGS) $(AGENT_LIBS) $(TOOL_LIBS)
+FLAGS = $(CC) $(shell $(CC) -dumpfullversion 2>/dev/null || $(CC) -dumpversion) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(AGENT_CFLAGS) $(AGENT_LIBS) $(TOOL_LIBS)
 $(BUILD)/flags: always
 	@mkdir -p $(@D)
 	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
