@@ -5,7 +5,8 @@
  *   sessions.c  who the clients are; tenures begin and end
  *   logs.c      spill logs
  *   lanes.c     positions, and whose a lane is
- *   calls.c     calls in flight, their merging and closing; rows
+ *   merge.c     a call's records become one
+ *   calls.c     calls in flight, their closing; rows
  *   rollup.c    the transaction's sums
  *   endings.c   what is seen from outside: owners gone, processes gone
  *   retain.c    retention
@@ -209,6 +210,12 @@ void ledger_lanes_committed(struct ledger *ledger);
 /* Their tenures end with each transaction: nothing in shared memory says whether one goes on. */
 void ledger_logs_settle(struct ledger *ledger);
 void ledger_logs_close(struct ledger *ledger);
+
+/* ---- merge.c ---- */
+int ledger_call_merge(struct ledger *ledger, struct call *call, const struct place *place,
+                      const struct usage_record *record);
+/* Copy the texts, wherever they lie, into the call's own buffer. */
+int ledger_call_keep_texts(struct ledger *ledger, struct call *call);
 
 /* ---- calls.c ---- */
 int ledger_apply_usage(struct ledger *ledger, struct place *place, struct usage_record *record);
