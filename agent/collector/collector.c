@@ -86,6 +86,7 @@ static int64_t sleep_bound(const struct collector *collector)
     struct ledger_figures figures;
     int64_t now = clock_now(CLOCK_MONOTONIC);
     int64_t bound = collector->config->retention_days ? RETAIN_IDLE_NS : -1;
+    int64_t spill_bound = spill_bound_ns(collector);
     int64_t retry = stations_retry_ns(collector);
     bool bounded = collector->barrier_refused || collector->unwatched;
 
@@ -96,6 +97,8 @@ static int64_t sleep_bound(const struct collector *collector)
     ledger_figures(collector->ledger, &figures);
     if (bounded || figures.sessions_running || figures.open_calls)
         bound = BOUND_NS;
+    if (spill_bound >= 0 && (bound < 0 || spill_bound < bound))
+        bound = spill_bound;
     if (retry && (bound < 0 || retry - now < bound))
         bound = retry > now ? retry - now : 0;
     return bound;

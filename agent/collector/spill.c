@@ -95,6 +95,37 @@ static int make_own(struct collector *collector)
     return result;
 }
 
+/* Where the user's clients go that know of no agent: made now, so that it can be watched. Not what the user has named. */
+static void make_users(const struct spill_folder *folder)
+{
+    char path[SPILL_PATH_MAX];
+    if (!folder->state || access(folder->path, F_OK) == 0)
+        return;
+    memcpy(path, folder->path, strlen(folder->path) + 1);
+    for (char *at = strchr(path + 1, '/'); at; at = strchr(at + 1, '/')) {
+        *at = '\0';
+        mkdir(path, 0700);
+        *at = '/';
+    }
+    mkdir(path, 0700);
+}
+
+/* One that does not exist yet is made by the first client that needs it; until then it is looked for at each scan, and no
+ * sleep is longer than that. */
+static void watch(struct collector *collector)
+{
+    struct spill *spill = &collector->spill;
+    spill->unwatched = false;
+    for (unsigned int i = 0; i < spill->folders.count && !collector->once; i++)
+        if (events_watch_folder(&collector->events, spill->folders.list[i].path) < 0)
+            spill->unwatched = true;
+}
+
+int64_t spill_bound_ns(const struct collector *collector)
+{
+    return collector->spill.unwatched ? SCAN_NS : -1;
+}
+
 void spill_prepare(struct collector *collector)
 {
     struct spill *spill = &collector->spill;
@@ -106,8 +137,8 @@ void spill_prepare(struct collector *collector)
     for (const struct station *station = collector->stations; station; station = station->next)
         if (geteuid() == 0 && spill_folders_add_user(&spill->folders, station->uid))
             break;
-    for (unsigned int i = 0; i < spill->folders.count && !collector->once; i++)
-        events_watch_folder(&collector->events, spill->folders.list[i].path);
+    for (unsigned int i = 1; i < spill->folders.count && !collector->once; i++)
+        make_users(&spill->folders.list[i]);
     spill->scanned_ns = 0;
 }
 
@@ -120,6 +151,7 @@ const char *spill_directory(const struct collector *collector)
 static void scan(struct collector *collector)
 {
     struct spill *spill = &collector->spill;
+    watch(collector); /* before the look: what comes after it is told */
     spill_list_free(&spill->list);
     spill->next = 0;
     for (unsigned int i = 0; i < spill->folders.count; i++) {

@@ -89,7 +89,8 @@ struct spill {
     struct spill_folders folders;
     int64_t scanned_ns; /* monotonic; 0: at once */
     struct spill_list list;
-    size_t next; /* in the list */
+    size_t next;    /* in the list */
+    bool unwatched; /* some folder does not exist, or cannot be watched */
     /* the file under way */
     int fd; /* -1: none */
     uid_t uid;
@@ -137,6 +138,8 @@ int spill_open(struct collector *collector);
 /* After stations_configure(): make the own folder, watch all. */
 void spill_prepare(struct collector *collector);
 void spill_close(struct collector *collector);
+/* How long a sleep may be at most; negative: no bound. */
+int64_t spill_bound_ns(const struct collector *collector);
 /* The own folder, for the board; "" if it cannot be had. */
 const char *spill_directory(const struct collector *collector);
 /* Take some of what is there, after the lanes. 0, or the ledger's error. */

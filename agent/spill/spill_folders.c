@@ -59,6 +59,10 @@ int spill_folders_find(struct spill_folders *folders, const char *state_director
         result = add_print(folders, uid, false, state, "/tally/spill");
     else if (!result && uid != 0 && home && home[0] == '/')
         result = add_print(folders, uid, false, home, "/.local/state/tally/spill");
+    /* The last, unless it was there already, or nothing said where it is. */
+    if (!result && folders->count > 1 && strstr(folders->list[folders->count - 1].path, "/tally/spill"))
+        folders->list[folders->count - 1].state =
+            !named || strcmp(named, folders->list[folders->count - 1].path);
     return result ? result : add(folders, uid, false, "/var/lib/tally/spill");
 }
 

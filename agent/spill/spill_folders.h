@@ -16,6 +16,7 @@ struct spill_folder {
     char path[SPILL_PATH_MAX];
     uid_t owner; /* who besides root may own it */
     bool own;    /* of this database's agent alone */
+    bool state;  /* in this user's state folder */
     bool told;   /* an agent has said that it cannot be read */
 };
 
