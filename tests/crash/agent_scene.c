@@ -289,11 +289,16 @@ static void expect_names(const char *folder, const char *prefix, const char *con
 
 static void expect_files(const struct scene *scene)
 {
-    static const char *const state[] = {"usage.db", "tallyd.lock", NULL};
+    static const char *const state[] = {"usage.db", "tallyd.lock", "spill", NULL};
     static const char *const memory[] = {"", ".board", ".lock", NULL};
+    static const char *const spilled[] = {NULL};
+    char spill[ROOM_PATH_MAX + 16];
 
     expect_names(scene->room->state, "", state);
     expect_names("/dev/shm", scene->room->arena + 1, memory);
+    snprintf(spill, sizeof spill, "%s/spill", scene->room->state);
+    if (access(spill, F_OK) == 0)
+        expect_names(spill, "", spilled);
 }
 
 /* How far the board says that lanes are durable; 0 if there is none. */
@@ -403,7 +408,7 @@ void scene_expect_sentence(const struct scene *scene)
         memcpy(last, line, sizeof last);
     fclose(file);
     size_t length = strlen(last);
-    if (strncmp(last, "tallyd: ", 8) != 0 || length < 30 || last[length - 1] != '\n' ||
+    if (strncmp(last, "tallyd: ", 8) != 0 || length < 20 || last[length - 1] != '\n' ||
         strstr(last, "(null)") != NULL || strstr(last, "Success") != NULL)
         fail_msg("its last words are no sentence: \"%s\"", last);
 }
