@@ -309,7 +309,7 @@ int ledger_apply_usage(struct ledger *ledger, struct place *place, struct usage_
 int ledger_apply_call(struct ledger *ledger, struct place *place, struct usage_record *record)
 {
     int result = ledger_attribute(ledger, place);
-    if (result)
+    if (result || !place->session)
         return result;
     struct call *call = find_call(ledger, record->call_id);
     if (!call) {

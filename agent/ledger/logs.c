@@ -9,8 +9,7 @@
 static struct ledger_arena *find(const struct ledger *ledger, const uint8_t log[16], uid_t uid)
 {
     struct ledger_arena_private *arena;
-    LIST_FOREACH(arena, &ledger->arenas, link)
-    {
+    for (arena = LIST_FIRST(&ledger->arenas); arena; arena = LIST_NEXT(arena, link)) {
         if (arena->log && arena->row.spill_uid == (int64_t)uid && !memcmp(arena->row.uuid, log, 16))
             return arena->arena;
     }
@@ -59,8 +58,7 @@ const char *ledger_instance(const struct ledger *ledger)
 void ledger_logs_settle(struct ledger *ledger)
 {
     struct ledger_arena_private *arena;
-    LIST_FOREACH(arena, &ledger->arenas, link)
-    {
+    for (arena = LIST_FIRST(&ledger->arenas); arena; arena = LIST_NEXT(arena, link)) {
         struct ledger_lane *lane = &arena->arena->lanes[0];
         if (!arena->log || !lane->private_ || !lane->tenure_open)
             continue;
