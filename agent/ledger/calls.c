@@ -309,8 +309,9 @@ int ledger_apply_usage(struct ledger *ledger, struct place *place, struct usage_
 int ledger_apply_call(struct ledger *ledger, struct place *place, struct usage_record *record)
 {
     int result = ledger_attribute(ledger, place);
-    if (result || !place->session)
-        return result;
+    struct session *session = place->session;
+    if (result || !session) /* there always is one, if only an unknown one */
+        return result ? result : -EINVAL;
     struct call *call = find_call(ledger, record->call_id);
     if (!call) {
         result = amend_row(ledger, place, record);
@@ -323,8 +324,8 @@ int ledger_apply_call(struct ledger *ledger, struct place *place, struct usage_r
     result = ledger_call_merge(ledger, call, place, record);
     if (result)
         return result;
-    if (!call->session || call->client_id == place->session->client_id)
-        belong_to(call, place->session);
+    if (!call->session || call->client_id == session->client_id)
+        belong_to(call, session);
     if (call->ended)
         return finish_call(ledger, call);
     touch(ledger, call);
