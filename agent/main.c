@@ -28,8 +28,8 @@ static int run_once(const struct agent_config *config, char error[COLLECTOR_ERRO
     if (done.arenas == 0 && done.spill_files == 0)
         log_line(LOG_NOTE, "there is no arena and no spill file: nothing to take");
     else
-        log_line(LOG_NOTE, "%" PRIu64 " records taken from %u arenas and %" PRIu64 " spill files", done.records,
-                 done.arenas, done.spill_files);
+        log_line(LOG_NOTE, "%" PRIu64 " records taken from %u arenas and %" PRIu64 " spill files",
+                 done.records, done.arenas, done.spill_files);
     return 0;
 }
 

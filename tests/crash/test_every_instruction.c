@@ -111,8 +111,11 @@ static void remove_state(void)
     }
     if (directory)
         closedir(directory);
-    snprintf(path, sizeof path, "%s/quarantine", self.state);
-    rmdir(path);
+    static const char *const folders[] = {"quarantine", "spill"};
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", self.state, folders[i]);
+        rmdir(path);
+    }
     rmdir(self.state);
 }
 
