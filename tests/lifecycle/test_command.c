@@ -1,4 +1,5 @@
 /* The `tally` command as its users meet it: statuses, sentences, formats, and the books. */
+#include "support/command.h"
 #include "support/test.h"
 
 #include <cjson/cJSON.h>
@@ -14,154 +15,6 @@
 static const char *const commands[] = {"report", "tail",   "calls",   "clients", "lanes",
                                        "audit",  "record", "recover", "doctor",  "backup"};
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
-
-/* ---- running it --------------------------------------------------------------------------- */
-
-#define WORDS_MAX 60
-
-struct result {
-    int status; /* exit status; negative: the signal that ended it */
-    char *out;
-    char *err;
-};
-
-static char *read_file(const char *path)
-{
-    FILE *file = fopen(path, "re");
-    char *text = NULL;
-    size_t size = 0;
-
-    assert_non_null(file);
-    if (getdelim(&text, &size, '\0', file) < 0) {
-        free(text);
-        text = strdup("");
-    }
-    fclose(file);
-    return text;
-}
-
-/* In the child. The words are separated by spaces; '~' stands for a space within one. */
-static void become(const struct room *room, const char *words)
-{
-    char *list[WORDS_MAX + 1];
-    char name[PATH_MAX];
-    char *copy = strdup(words);
-    int count = 1;
-
-    snprintf(name, sizeof(name), "%s/tally", room_build());
-    list[0] = name;
-    for (char *word = strtok(copy, " "); word != NULL && count < WORDS_MAX; word = strtok(NULL, " ")) {
-        for (char *c = word; *c != '\0'; c++) {
-            if (*c == '~')
-                *c = ' ';
-        }
-        list[count++] = word;
-    }
-    list[count] = NULL;
-    room_enter(room);
-    execv(name, list);
-    _exit(123);
-}
-
-static int await(pid_t pid)
-{
-    int status = 0;
-
-    wait_until(waitpid(pid, &status, WNOHANG) == pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-/* words: as become(). */
-static struct result run(const struct room *room, const char *words)
-{
-    char out[ROOM_PATH_MAX];
-    char err[ROOM_PATH_MAX];
-
-    snprintf(out, sizeof(out), "%s/out", room->directory);
-    snprintf(err, sizeof(err), "%s/err", room->directory);
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        dup2(open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
-        dup2(open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
-        become(room, words);
-    }
-    struct result result = {.status = await(pid)};
-    result.out = read_file(out);
-    result.err = read_file(err);
-    return result;
-}
-
-static void release(struct result *result)
-{
-    free(result->out);
-    free(result->err);
-}
-
-static size_t lines_of(const char *text)
-{
-    size_t lines = 0;
-
-    for (; *text != '\0'; text++)
-        lines += *text == '\n';
-    return lines;
-}
-
-/* It ends with this status, and says one sentence on standard error and nothing else. */
-static void expect_sentence(const struct room *room, const char *words, int status)
-{
-    struct result result = run(room, words);
-
-    if (result.status != status || result.out[0] != '\0' || lines_of(result.err) != 1 ||
-        strncmp(result.err, "tally", 5) != 0)
-        fail_msg("tally %s: status %d, wanted %d; out: %s; err: %s", words, result.status, status, result.out,
-                 result.err);
-    release(&result);
-}
-
-static char *expect_success(const struct room *room, const char *words)
-{
-    struct result result = run(room, words);
-
-    if (result.status != 0 || result.err[0] != '\0')
-        fail_msg("tally %s: status %d; %s", words, result.status, result.err);
-    free(result.err);
-    return result.out;
-}
-
-static cJSON *expect_json(const struct room *room, const char *words, int status)
-{
-    struct result result = run(room, words);
-    cJSON *json = cJSON_Parse(result.out);
-
-    if (result.status != status || json == NULL)
-        fail_msg("tally %s: status %d, wanted %d; %s%s", words, result.status, status, result.out,
-                 result.err);
-    assert_int_equal(cJSON_GetObjectItem(json, "schema_version")->valueint, 1);
-    assert_int_equal(strncmp(cJSON_GetObjectItem(json, "schema")->valuestring, "tally.", 6), 0);
-    release(&result);
-    return json;
-}
-
-static int number_of(const cJSON *object, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItem(object, name);
-
-    if (!cJSON_IsNumber(item))
-        fail_msg("no number '%s'", name);
-    return item->valueint;
-}
-
-static void change_database(const struct room *room, const char *sql)
-{
-    char path[ROOM_PATH_MAX + 16];
-    sqlite3 *database;
-
-    snprintf(path, sizeof(path), "%s/usage.db", room->state);
-    assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(database, sql, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(database);
-}
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 
@@ -212,7 +65,7 @@ static void misuse_is_one_sentence_and_2(void **state)
     struct room *room = *state;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        expect_sentence(room, bad[i], 2);
+        command_expect_sentence(room, bad[i], 2);
     assert_int_equal(access(room->arena_path, F_OK), -1);
 }
 
@@ -223,18 +76,18 @@ static void help_is_for_everyone(void **state)
 
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         snprintf(words, sizeof(words), "%s --help", commands[i]);
-        char *help = expect_success(room, words);
+        char *help = command_expect_success(room, words);
         snprintf(words, sizeof(words), "Usage: tally %s ", commands[i]);
         assert_int_equal(strncmp(help, words, strlen(words)), 0);
         for (char *rest = help, *line; (line = strsep(&rest, "\n")) != NULL;)
             assert_true(strlen(line) <= 80);
         free(help);
     }
-    char *text = expect_success(room, "--help");
+    char *text = command_expect_success(room, "--help");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         assert_non_null(strstr(text, commands[i]));
     free(text);
-    text = expect_success(room, "--version");
+    text = command_expect_success(room, "--version");
     assert_string_equal(text, "tally " TALLY_VERSION "\n");
     free(text);
 }
@@ -246,8 +99,8 @@ static void without_a_database_one_sentence_and_1(void **state)
     struct room *room = *state;
 
     for (size_t i = 0; i < sizeof(askers) / sizeof(askers[0]); i++)
-        expect_sentence(room, askers[i], 1);
-    expect_sentence(room, "lanes", 1);
+        command_expect_sentence(room, askers[i], 1);
+    command_expect_sentence(room, "lanes", 1);
 }
 
 /* ---- record, recover, report ------------------------------------------------------------------- */
@@ -256,21 +109,21 @@ static void every_field_comes_through(void **state)
 {
     struct room *room = *state;
 
-    free(expect_success(
+    free(command_expect_success(
         room,
         "record --provider openai --operation chat --request-model gpt-4o --response-model gpt-4o-2 "
         "--response-id r1 --service-tier flex --server-address api.example --error-type timeout --user bob "
         "--team red --project p1 --session s1 --key-fingerprint abc --trace-id "
         "0123456789abcdef0123456789abcdef --span-id 0123456789abcdef --tags a=b,c=d --input-tokens 1 "
         "--output-tokens 2 --cache-read-tokens 3 --cache-write-5m-tokens 4"));
-    free(expect_success(
+    free(command_expect_success(
         room,
         "record --provider x --request-model y --cache-write-1h-tokens 5 --reasoning-tokens 6 "
         "--input-audio-tokens 7 --output-audio-tokens 8 --input-image-tokens 9 --output-image-tokens 10 "
         "--start-time 2026-11-22T10:00:00.5Z --duration 850ms --time-to-first-token-ns 12 --provider-cost "
         "0.0042 --status cancelled --http-status 499 --streamed --batch --input-tokens 1000000000000000 "
         "--service shop --client-tags k=v"));
-    char *text = expect_success(room, "recover");
+    char *text = command_expect_success(room, "recover");
     assert_int_equal(strncmp(text, "4 records", 9), 0); /* two of them introduce the clients */
     free(text);
     books_expect_text(
@@ -296,22 +149,22 @@ static void unknown_is_never_0(void **state)
 {
     struct room *room = *state;
 
-    free(expect_success(room, "record --provider a --request-model b"));
-    free(expect_success(room, "recover"));
-    cJSON *json = expect_json(room, "report --json", 0);
+    free(command_expect_success(room, "record --provider a --request-model b"));
+    free(command_expect_success(room, "recover"));
+    cJSON *json = command_expect_json(room, "report --json", 0);
     const cJSON *row = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "rows"), 0);
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(row, "input_tokens")));
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(row, "cost_picodollars")));
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(row, "provider_cost_picodollars")));
-    assert_int_equal(number_of(row, "input_tokens_unknown"), 1);
+    assert_int_equal(command_number(row, "input_tokens_unknown"), 1);
     cJSON_Delete(json);
-    char *table = expect_success(room, "report");
+    char *table = command_expect_success(room, "report");
     assert_non_null(strstr(table, "unknown"));
     free(table);
-    struct result csv = run(room, "report --format csv");
+    struct command_result csv = command_run(room, "report --format csv");
     assert_int_equal(csv.status, 0);
     assert_non_null(strstr(csv.out, "\na,b,1,0,0,0,0,,,"));
-    release(&csv);
+    command_release(&csv);
 }
 
 /* Rollups and raw rows, and both bounds within an hour. */
@@ -323,18 +176,18 @@ static void one_question_two_sources_one_answer(void **state)
     struct room *room = *state;
 
     for (int i = 0; i < 3; i++)
-        free(expect_success(
+        free(command_expect_success(
             room, "record --provider a --operation chat --request-model b --input-tokens 1000000000000000 "
                   "--output-tokens 3 --provider-cost 0.000000000001 --start-time 2026-11-22T10:30:00Z"));
-    free(expect_success(room, "recover"));
+    free(command_expect_success(room, "recover"));
     for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
-        cJSON *json = expect_json(room, questions[i], 0);
+        cJSON *json = command_expect_json(room, questions[i], 0);
         const cJSON *total = cJSON_GetObjectItem(json, "total");
         assert_string_equal(cJSON_GetObjectItem(json, "source")->valuestring,
                             i == 0 ? "usage_hourly" : "usage");
-        assert_int_equal(number_of(total, "calls"), 3);
+        assert_int_equal(command_number(total, "calls"), 3);
         assert_true(cJSON_GetObjectItem(total, "input_tokens")->valuedouble == 3e15);
-        assert_int_equal(number_of(total, "output_tokens"), 9);
+        assert_int_equal(command_number(total, "output_tokens"), 9);
         assert_string_equal(cJSON_GetObjectItem(total, "provider_cost_usd")->valuestring, "0.000000000003");
         cJSON_Delete(json);
     }
@@ -345,18 +198,18 @@ static void a_report_says_what_it_cannot_show(void **state)
     struct room *room = *state;
 
     for (int i = 0; i < 3; i++)
-        free(expect_success(
+        free(command_expect_success(
             room, "record --provider a --request-model b --user bob --start-time 2026-11-22T10:30:00Z"));
-    free(expect_success(room, "recover"));
-    change_database(room, "DELETE FROM usage WHERE id < 3");
-    cJSON *json = expect_json(room, "report --by user --since 2026-11-22 --json", 0);
-    assert_int_equal(number_of(json, "calls_without_raw_rows"), 2);
+    free(command_expect_success(room, "recover"));
+    command_change_database(room, "DELETE FROM usage WHERE id < 3");
+    cJSON *json = command_expect_json(room, "report --by user --since 2026-11-22 --json", 0);
+    assert_int_equal(command_number(json, "calls_without_raw_rows"), 2);
     assert_string_equal(cJSON_GetObjectItem(json, "raw_since")->valuestring, "2026-11-22T11:00:00Z");
     cJSON_Delete(json);
     /* What rows can no longer answer to the minute, rollups do to the hour, and say so. */
-    json = expect_json(room, "report --since 2026-11-22T10:10:00 --json", 0);
+    json = command_expect_json(room, "report --since 2026-11-22T10:10:00 --json", 0);
     assert_string_equal(cJSON_GetObjectItem(json, "since")->valuestring, "2026-11-22T10:00:00Z");
-    assert_int_equal(number_of(cJSON_GetObjectItem(json, "total"), "calls"), 3);
+    assert_int_equal(command_number(cJSON_GetObjectItem(json, "total"), "calls"), 3);
     assert_non_null(
         strstr(cJSON_GetArrayItem(cJSON_GetObjectItem(json, "notes"), 0)->valuestring, "moved out"));
     cJSON_Delete(json);
@@ -366,13 +219,14 @@ static void record_waits_if_asked(void **state)
 {
     struct room *room = *state;
 
-    struct result result = run(room, "record --provider a --request-model b --wait 1000 --json");
+    struct command_result result =
+        command_run(room, "record --provider a --request-model b --wait 1000 --json");
     assert_int_equal(result.status, 0); /* it is recorded */
-    assert_int_equal(lines_of(result.err), 1);
+    assert_int_equal(command_lines(result.err), 1);
     assert_non_null(strstr(result.out, "\"durable\":\tfalse"));
-    release(&result);
+    command_release(&result);
     agent_start(room);
-    cJSON *json = expect_json(room, "record --provider a --request-model b --wait 60000 --json", 0);
+    cJSON *json = command_expect_json(room, "record --provider a --request-model b --wait 60000 --json", 0);
     assert_true(cJSON_IsTrue(cJSON_GetObjectItem(json, "durable")));
     cJSON_Delete(json);
     assert_int_equal(books_number(room, "SELECT count(*) FROM usage"), 2);
@@ -408,19 +262,19 @@ static void records_never_drive_the_terminal(void **state)
     snprintf(words, sizeof(words),
              "record --provider p\x1b[31m --request-model m\xE2\x80\xAEx --user \xC2\x9B"
              "2J --team \rx\x7F");
-    free(expect_success(room, words));
-    free(expect_success(room, "recover"));
+    free(command_expect_success(room, words));
+    free(command_expect_success(room, "recover"));
     for (size_t i = 0; i < sizeof(askers) / sizeof(askers[0]); i++) {
         for (size_t f = 0; f < 3; f++) {
             snprintf(words, sizeof(words), "%s%s", askers[i], formats[f]);
-            struct result result = run(room, words);
+            struct command_result result = command_run(room, words);
             expect_harmless(words, result.out);
             expect_harmless(words, result.err);
-            release(&result);
+            command_release(&result);
         }
     }
     /* The value itself stays exact in JSON. */
-    cJSON *json = expect_json(room, "report --json", 0);
+    cJSON *json = command_expect_json(room, "report --json", 0);
     const cJSON *row = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "rows"), 0);
     assert_string_equal(cJSON_GetObjectItem(row, "provider")->valuestring, "p\x1b[31m");
     cJSON_Delete(json);
@@ -442,13 +296,13 @@ static char *on_terminal(const struct room *room, const char *words, unsigned sh
     pid_t pid = fork();
     if (pid == 0) {
         dup2(inner, STDOUT_FILENO);
-        become(room, words);
+        command_become(room, words);
     }
     close(inner);
     for (ssize_t got; (got = read(outer, text + length, (1 << 16) - 1 - length)) > 0;)
         length += (size_t)got;
     close(outer);
-    assert_int_equal(await(pid), 0);
+    assert_int_equal(command_await(pid), 0);
     return text;
 }
 
@@ -456,12 +310,12 @@ static void tables_fit_the_terminal(void **state)
 {
     struct room *room = *state;
 
-    free(expect_success(room,
-                        "record --provider a-provider-with-a-long-name --request-model "
-                        "a-model-with-an-even-longer-name-20261122 "
-                        "--user somebody-with-a-name --team a-team-with-a-name --input-tokens 123456789012 "
-                        "--output-tokens 123456789012"));
-    free(expect_success(room, "recover"));
+    free(command_expect_success(
+        room, "record --provider a-provider-with-a-long-name --request-model "
+              "a-model-with-an-even-longer-name-20261122 "
+              "--user somebody-with-a-name --team a-team-with-a-name --input-tokens 123456789012 "
+              "--output-tokens 123456789012"));
+    free(command_expect_success(room, "recover"));
     for (unsigned short columns = 80; columns <= 200; columns += 40) {
         static const char *const askers[] = {"report", "tail", "clients"};
         for (size_t i = 0; i < 3; i++) {
@@ -479,7 +333,7 @@ static void tables_fit_the_terminal(void **state)
         }
     }
     /* In a pipe nothing is left out or cut. */
-    char *text = expect_success(room, "report");
+    char *text = command_expect_success(room, "report");
     assert_non_null(strstr(text, "a-model-with-an-even-longer-name-20261122"));
     assert_non_null(strstr(text, "AVG TIME"));
     free(text);
@@ -497,7 +351,7 @@ static pid_t follow(const struct room *room, const char *words, int *out)
     if (pid == 0) {
         signal(SIGINT, SIG_DFL);
         dup2(ends[1], STDOUT_FILENO);
-        become(room, words);
+        command_become(room, words);
     }
     close(ends[1]);
     *out = ends[0];
@@ -526,18 +380,18 @@ static void tail_follows_until_it_is_interrupted(void **state)
     int out;
 
     agent_start(room);
-    free(expect_success(room, "record --provider a --request-model first --wait 60000"));
+    free(command_expect_success(room, "record --provider a --request-model first --wait 60000"));
     pid_t pid = follow(room, "tail -f --json", &out);
     expect_line(out, "\"first\"");
-    free(expect_success(room, "record --provider a --request-model second"));
+    free(command_expect_success(room, "record --provider a --request-model second"));
     expect_line(out, "\"second\"");
     /* A new agent, a new log: it goes on. */
     agent_stop(room);
     agent_start(room);
-    free(expect_success(room, "record --provider a --request-model third"));
+    free(command_expect_success(room, "record --provider a --request-model third"));
     expect_line(out, "\"third\"");
     kill(pid, SIGINT);
-    assert_int_equal(await(pid), -SIGINT);
+    assert_int_equal(command_await(pid), -SIGINT);
     close(out);
 }
 
@@ -546,22 +400,22 @@ static void tail_ends_with_its_reader(void **state)
     struct room *room = *state;
     int out;
 
-    free(expect_success(room, "record --provider a --request-model b"));
-    free(expect_success(room, "recover"));
+    free(command_expect_success(room, "record --provider a --request-model b"));
+    free(command_expect_success(room, "recover"));
     pid_t pid = follow(room, "tail -f --json", &out);
     expect_line(out, "\"b\"");
     close(out);
-    assert_int_equal(await(pid), -SIGPIPE); /* though nothing more is committed */
+    assert_int_equal(command_await(pid), -SIGPIPE); /* though nothing more is committed */
 }
 
 /* ---- audit ------------------------------------------------------------------------------------------------- */
 
 static void expect_audit(const struct room *room, int status, int unaccounted, int twice)
 {
-    cJSON *json = expect_json(room, "audit --json", status);
+    cJSON *json = command_expect_json(room, "audit --json", status);
 
-    assert_int_equal(number_of(json, "unaccounted"), unaccounted);
-    assert_int_equal(number_of(json, "counted_twice"), twice);
+    assert_int_equal(command_number(json, "unaccounted"), unaccounted);
+    assert_int_equal(command_number(json, "counted_twice"), twice);
     assert_int_equal(cJSON_IsTrue(cJSON_GetObjectItem(json, "clean")), status == 0);
     cJSON_Delete(json);
 }
@@ -570,24 +424,24 @@ static void the_audit_notices(void **state)
 {
     struct room *room = *state;
 
-    free(expect_success(room, "record --provider a --request-model b"));
-    free(expect_success(room, "recover"));
+    free(command_expect_success(room, "record --provider a --request-model b"));
+    free(command_expect_success(room, "recover"));
     expect_audit(room, 0, 0, 0);
-    change_database(room, "UPDATE lanes SET persisted = persisted - 1");
+    command_change_database(room, "UPDATE lanes SET persisted = persisted - 1");
     expect_audit(room, 1, 1, 0);
-    change_database(room, "UPDATE lanes SET persisted = persisted + 2");
+    command_change_database(room, "UPDATE lanes SET persisted = persisted + 2");
     expect_audit(room, 1, 0, 1);
-    change_database(room, "UPDATE lanes SET persisted = persisted - 1");
-    change_database(room, "UPDATE clients SET persisted = persisted - 1");
+    command_change_database(room, "UPDATE lanes SET persisted = persisted - 1");
+    command_change_database(room, "UPDATE clients SET persisted = persisted - 1");
     expect_audit(room, 1, 0, 0);
-    change_database(room, "UPDATE clients SET persisted = persisted + 1");
+    command_change_database(room, "UPDATE clients SET persisted = persisted + 1");
     /* lost, without a cause, and then with one */
-    change_database(room, "UPDATE lanes SET persisted = persisted - 1, lost = 1;"
-                          "UPDATE clients SET persisted = persisted - 1, lost = 1");
+    command_change_database(room, "UPDATE lanes SET persisted = persisted - 1, lost = 1;"
+                                  "UPDATE clients SET persisted = persisted - 1, lost = 1");
     expect_audit(room, 1, 1, 0);
-    change_database(room,
-                    "INSERT INTO losses(arena_id, lane, client_id, cause, numbered, records, first_unix_ns,"
-                    " last_unix_ns) VALUES (1, 0, 1, 'quarantined', 1, 1, 0, 0)");
+    command_change_database(
+        room, "INSERT INTO losses(arena_id, lane, client_id, cause, numbered, records, first_unix_ns,"
+              " last_unix_ns) VALUES (1, 0, 1, 'quarantined', 1, 1, 0, 0)");
     expect_audit(room, 0, 0, 0);
 }
 
@@ -595,19 +449,19 @@ static void the_audit_counts_what_waits(void **state)
 {
     struct room *room = *state;
 
-    free(expect_success(room, "record --provider a --request-model b"));
-    free(expect_success(room, "recover"));
-    free(expect_success(room, "record --provider a --request-model b"));
-    cJSON *json = expect_json(room, "audit --json", 0);
-    assert_int_equal(number_of(json, "written"), 4);
-    assert_int_equal(number_of(json, "persisted"), 2);
-    assert_int_equal(number_of(json, "waiting"), 2);
+    free(command_expect_success(room, "record --provider a --request-model b"));
+    free(command_expect_success(room, "recover"));
+    free(command_expect_success(room, "record --provider a --request-model b"));
+    cJSON *json = command_expect_json(room, "audit --json", 0);
+    assert_int_equal(command_number(json, "written"), 4);
+    assert_int_equal(command_number(json, "persisted"), 2);
+    assert_int_equal(command_number(json, "waiting"), 2);
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(json, "lanes")), 1);
     cJSON_Delete(json);
-    json = expect_json(room, "lanes --json", 0);
+    json = command_expect_json(room, "lanes --json", 0);
     const cJSON *lane = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "lanes"), 0);
-    assert_int_equal(number_of(lane, "records"), 4);
-    assert_int_equal(number_of(lane, "waiting"), 2);
+    assert_int_equal(command_number(lane, "records"), 4);
+    assert_int_equal(command_number(lane, "waiting"), 2);
     cJSON_Delete(json);
 }
 
@@ -617,18 +471,18 @@ static void a_damaged_lane_shows(void **state)
     struct tally_arena_header header;
     uint64_t nonsense = 12345;
 
-    free(expect_success(room, "record --provider a --request-model b"));
-    free(expect_success(room, "recover"));
+    free(command_expect_success(room, "record --provider a --request-model b"));
+    free(command_expect_success(room, "recover"));
     int fd = open(room->arena_path, O_RDWR | O_CLOEXEC);
     assert_int_equal(pread(fd, &header, sizeof(header), 0), sizeof(header));
     off_t tail =
         (off_t)(tally_lane_offset(&header, 0) + header.ring_bytes + offsetof(struct tally_lane_header, tail));
     assert_int_equal(pwrite(fd, &nonsense, sizeof(nonsense), tail), sizeof(nonsense));
     close(fd);
-    cJSON *json = expect_json(room, "audit --json", 1);
-    assert_int_equal(number_of(json, "damaged_lanes"), 1);
+    cJSON *json = command_expect_json(room, "audit --json", 1);
+    assert_int_equal(command_number(json, "damaged_lanes"), 1);
     cJSON_Delete(json);
-    json = expect_json(room, "doctor --json", 1);
+    json = command_expect_json(room, "doctor --json", 1);
     assert_string_equal(cJSON_GetObjectItem(json, "result")->valuestring, "fail");
     cJSON_Delete(json);
 }
@@ -640,11 +494,11 @@ static void recover_leaves_a_running_agent_alone(void **state)
     struct room *room = *state;
 
     agent_start(room);
-    free(expect_success(room, "record --provider a --request-model b --wait 60000"));
-    expect_sentence(room, "recover", 1);
+    free(command_expect_success(room, "record --provider a --request-model b --wait 60000"));
+    command_expect_sentence(room, "recover", 1);
     agent_stop(room);
-    free(expect_success(room, "record --provider a --request-model b"));
-    free(expect_success(room, "recover"));
+    free(command_expect_success(room, "record --provider a --request-model b"));
+    free(command_expect_success(room, "recover"));
     books_expect_complete(room, 0);
 }
 
@@ -652,14 +506,14 @@ static void doctor_misses_the_agent(void **state)
 {
     struct room *room = *state;
 
-    free(expect_success(room, "record --provider a --request-model b"));
-    struct result result = run(room, "doctor");
+    free(command_expect_success(room, "record --provider a --request-model b"));
+    struct command_result result = command_run(room, "doctor");
     assert_int_equal(result.status, 1);
     assert_non_null(strstr(result.out, "fail  agent"));
-    release(&result);
+    command_release(&result);
     agent_start(room);
-    free(expect_success(room, "record --provider a --request-model b --wait 60000"));
-    char *text = expect_success(room, "doctor --check");
+    free(command_expect_success(room, "record --provider a --request-model b --wait 60000"));
+    char *text = command_expect_success(room, "doctor --check");
     assert_non_null(strstr(text, "ok    agent"));
     assert_non_null(strstr(text, "ok    integrity"));
     free(text);
@@ -673,28 +527,28 @@ static void a_backup_is_whole_and_overwrites_nothing(void **state)
     struct stat status;
 
     agent_start(room);
-    free(expect_success(room, "record --provider a --request-model b --wait 60000"));
+    free(command_expect_success(room, "record --provider a --request-model b --wait 60000"));
     snprintf(path, sizeof(path), "%s/backup", room->directory);
     assert_int_equal(mkdir(path, 0700), 0);
     snprintf(words, sizeof(words), "backup %s/backup/usage.db", room->directory);
-    free(expect_success(room, words));
+    free(command_expect_success(room, words));
     /* The copy is a state folder of its own, and answers. */
     snprintf(words, sizeof(words), "report --json --state-dir %s/backup", room->directory);
-    cJSON *json = expect_json(room, words, 0);
-    assert_int_equal(number_of(cJSON_GetObjectItem(json, "total"), "calls"), 1);
+    cJSON *json = command_expect_json(room, words, 0);
+    assert_int_equal(command_number(cJSON_GetObjectItem(json, "total"), "calls"), 1);
     cJSON_Delete(json);
     snprintf(path, sizeof(path), "%s/backup/usage.db", room->directory);
     assert_int_equal(stat(path, &status), 0);
     ino_t before = status.st_ino;
     snprintf(words, sizeof(words), "backup %s", path);
-    expect_sentence(room, words, 1);
+    command_expect_sentence(room, words, 1);
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_ino, before);
     snprintf(words, sizeof(words), "backup --force %s", path);
-    free(expect_success(room, words));
+    free(command_expect_success(room, words));
     assert_int_equal(stat(path, &status), 0);
     assert_int_not_equal(status.st_ino, before);
-    expect_sentence(room, "backup /nowhere/at/all", 1);
+    command_expect_sentence(room, "backup /nowhere/at/all", 1);
 }
 
 int main(void)
