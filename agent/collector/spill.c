@@ -75,7 +75,7 @@ static int make_own(struct collector *collector)
     const struct agent_config *config = collector->config;
     const char *path = collector->spill.folders.list[0].path;
     mode_t mode = serves_others(collector) ? 01777 : config->group != (gid_t)-1 ? 01770 : 0700;
-    struct stat status;
+    struct stat status = {0};
     if (mkdir(path, 0700) && errno != EEXIST)
         return -errno;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

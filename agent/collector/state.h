@@ -197,7 +197,7 @@ int stations_attach(struct collector *collector, bool starting, char error[COLLE
 void stations_check(struct collector *collector);
 /* After a round, outside of transactions: let go of what is drained for good. */
 void stations_retire(struct collector *collector);
-enum event_name stations_relevant(void *collector, const char *name);
+enum event_name stations_relevant(void *context, const char *name);
 /* Whether files of this user are served. */
 bool stations_serve_uid(const struct collector *collector, uid_t uid);
 int64_t stations_retry_ns(const struct collector *collector); /* monotonic; 0: none is due */

@@ -52,7 +52,7 @@ struct spill_list {
 
 /* Add the files of a folder to a list. database: what an agent with this database appends to names in folders that are
  * not its own. */
-int spill_list_folder(struct spill_list *list, const struct spill_folders *folders, unsigned int folder,
+int spill_list_folder(struct spill_list *list, const struct spill_folders *folders, unsigned int number,
                       const char *database);
 /* Logs together, and each in the order in which it was written. */
 void spill_list_sort(struct spill_list *list);

@@ -97,7 +97,8 @@ static int sweep(void)
         snprintf(path, sizeof path, "/dev/shm/%s", entry->d_name);
         unlink(path);
     }
-    closedir(directory);
+    if (directory)
+        closedir(directory);
     return result;
 }
 

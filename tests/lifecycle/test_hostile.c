@@ -377,7 +377,8 @@ static void replaced_while_in_use(void **state)
     /* another arena, with 7 records in it that nobody has read */
     snprintf(other, sizeof(other), "%s.other", room->arena_path);
     memcpy(name, room->arena, sizeof(name));
-    strcat(room->arena, ".other");
+    size_t length = strlen(room->arena);
+    snprintf(room->arena + length, sizeof(room->arena) - length, ".other");
     room_run(room, "client", "record=7", "exit=0", NULL);
     memcpy(room->arena, name, sizeof(name));
 

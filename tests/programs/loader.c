@@ -52,7 +52,8 @@ static void *find(void *library, const char *name)
 
 int main(int argc, char **argv)
 {
-    int file = open(getenv(COUNTERS_ENVIRONMENT), O_RDWR | O_CLOEXEC);
+    const char *counters_path = getenv(COUNTERS_ENVIRONMENT);
+    int file = counters_path ? open(counters_path, O_RDWR | O_CLOEXEC) : -1;
     pthread_t thread;
 
     if (argc < 3 || file < 0)

@@ -122,7 +122,7 @@ bool ledger_in_transaction(const struct ledger *ledger)
     return book.in_transaction;
 }
 
-int ledger_record(struct ledger *ledger, struct ledger_arena *arena, uint32_t lane,
+int ledger_record(struct ledger *ledger, struct ledger_arena *arena, uint32_t number,
                   const struct tally_record_header *record)
 {
     (void)ledger, (void)arena;
@@ -130,35 +130,35 @@ int ledger_record(struct ledger *ledger, struct ledger_arena *arena, uint32_t la
     if (record->kind == TALLY_KIND_PADDING) {
         book.paddings++;
     } else {
-        assert_int_equal(record->position, book.lanes[lane].position);
-        assert_int_equal(record->sequence, book.lanes[lane].sequence + 1);
+        assert_int_equal(record->position, book.lanes[number].position);
+        assert_int_equal(record->sequence, book.lanes[number].sequence + 1);
         if (record->sequence == book.undecodable)
             return -EBADMSG;
         book.records++;
-        book.lanes[lane].sequence++;
+        book.lanes[number].sequence++;
     }
-    book.lanes[lane].position += record->length;
+    book.lanes[number].position += record->length;
     return 0;
 }
 
-int ledger_skip(struct ledger *ledger, struct ledger_arena *arena, uint32_t lane, uint64_t position,
+int ledger_skip(struct ledger *ledger, struct ledger_arena *arena, uint32_t number, uint64_t position,
                 uint64_t sequence, const char *cause, const char *detail)
 {
     (void)ledger, (void)arena, (void)detail;
     assert_true(book.in_transaction);
-    assert_true(position >= book.lanes[lane].position && sequence >= book.lanes[lane].sequence);
+    assert_true(position >= book.lanes[number].position && sequence >= book.lanes[number].sequence);
     book.skips++;
-    book.lost += sequence - book.lanes[lane].sequence;
+    book.lost += sequence - book.lanes[number].sequence;
     snprintf(book.cause, sizeof book.cause, "%s", cause);
-    book.lanes[lane].position = position;
-    book.lanes[lane].sequence = sequence;
+    book.lanes[number].position = position;
+    book.lanes[number].sequence = sequence;
     return 0;
 }
 
-int ledger_observe(struct ledger *ledger, struct ledger_arena *arena, uint32_t lane,
+int ledger_observe(struct ledger *ledger, struct ledger_arena *arena, uint32_t number,
                    const struct ledger_lane_view *view)
 {
-    (void)ledger, (void)arena, (void)lane;
+    (void)ledger, (void)arena, (void)number;
     book.observed++;
     book.drained = view->drained;
     return 0;

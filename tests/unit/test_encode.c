@@ -249,8 +249,8 @@ static void calls_carry_their_id_and_step(void **state)
 {
     struct tally_usage usage = TALLY_USAGE_INIT;
     struct encode_call call = {.step = 3};
-    uint8_t type;
-    uint16_t bytes;
+    uint8_t type = 0;
+    uint16_t bytes = 0;
 
     (void)state;
     memcpy(call.id, "0123456789abcdef", 16);

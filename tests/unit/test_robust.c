@@ -58,8 +58,11 @@ static struct robust_list_head *head(void)
 
 static int setup(void **state)
 {
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    static struct fixture fixtures;
+    struct fixture *fixture = &fixtures;
     pthread_mutexattr_t attributes;
+
+    memset(fixture, 0, sizeof(*fixture));
 
     for (int i = 0; i < WORDS; i++) {
         fixture->pages[i] =
@@ -88,7 +91,6 @@ static int teardown(void **state)
     for (int i = 0; i < WORDS; i++)
         munmap(fixture->pages[i], 2 * TALLY_PAGE_BYTES);
     munmap(fixture->mutexes, TALLY_PAGE_BYTES);
-    free(fixture);
     return 0;
 }
 
