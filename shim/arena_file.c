@@ -13,20 +13,6 @@
 
 #define SHM_DIRECTORY "/dev/shm"
 
-/* Decimal digits of value at out; returns how many. snprintf would do, at a thousand instructions. */
-static size_t decimal(char *out, unsigned long value)
-{
-    char digits[24];
-    size_t count = 0;
-    do {
-        digits[count++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    for (size_t i = 0; i < count; i++)
-        out[i] = digits[count - 1 - i];
-    return count;
-}
-
 static int join(char *out, size_t bytes, const char *first, const char *second)
 {
     size_t first_length = strlen(first);

@@ -15,14 +15,7 @@ static size_t append(char *out, const char *text)
 
 static size_t append_number(char *out, uint32_t value)
 {
-    char digits[12];
-    size_t count = 0;
-    do {
-        digits[count++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    for (size_t i = 0; i < count; i++)
-        out[i] = digits[count - 1 - i];
+    size_t count = decimal(out, value);
     out[count] = '\0';
     return count;
 }

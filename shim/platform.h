@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -22,6 +23,20 @@
 /* A named place at which a debugger or a ptrace harness can stop the process: a label in the
  * symbol table, no instruction. `volatile` keeps it where it stands. */
 #define TESTPOINT(name) __asm__ volatile("tally_testpoint_" #name "_%=:" ::: "memory")
+
+/* Decimal digits of a number at out (room for 20), no NUL; returns how many. snprintf would do, at a thousand instructions. */
+static inline size_t decimal(char *out, unsigned long value)
+{
+    char digits[20];
+    size_t count = 0;
+    do {
+        digits[count++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    for (size_t i = 0; i < count; i++)
+        out[i] = digits[count - 1 - i];
+    return count;
+}
 
 static inline uint32_t gettid_now(void)
 {
