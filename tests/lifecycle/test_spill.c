@@ -181,7 +181,9 @@ static void writers_and_taker_race(void **state)
     spilling_room(room, "1");
     agent_start(room);
     room_run(room, "client", "together=8,2000", "exit=0", NULL);
-    room_run(room, "client", "threads=200,3,return", "threads=20,3,raw", "exit=0", NULL);
+    /* A bare exit leaves a sanitizer's own thread data behind, in a stack that the next thread gets. */
+    room_run(room, "client", "threads=200,3,return", SANITIZED ? "threads=20,3,return" : "threads=20,3,raw",
+             "exit=0", NULL);
     expect_all(room);
     assert_true(books_number(room, "SELECT sum(sequence) FROM lanes l JOIN arenas a ON a.id = l.arena_id "
                                    "WHERE spill_uid >= 0") > 0);
