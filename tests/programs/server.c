@@ -16,19 +16,19 @@
 #define WORKERS_MAX 32
 
 static pid_t workers[WORKERS_MAX];
-static volatile sig_atomic_t ending;
+static int ending; /* atomic: set by the handler on one thread, read by the others */
 
 static void end_server(int signal_number)
 {
     (void)signal_number;
-    ending = 1;
+    __atomic_store_n(&ending, 1, __ATOMIC_RELAXED);
 }
 
 static void *serve(void *unused)
 {
     struct counters_writer *writer = program_writer();
 
-    while (!ending)
+    while (!__atomic_load_n(&ending, __ATOMIC_RELAXED))
         program_record_paced(writer);
     return unused;
 }
