@@ -223,6 +223,8 @@ TALLY_API int tally_call_end(struct tally_call *call, const struct tally_usage *
 /* Mark the process's end as clean: publish the final sequence of each of its lanes as they
  * are at entry. timeout_ms 0: return at once. Else wait, at most so long (negative:
  * 10 s), until those records are durable; return at once if no agent is running.
+ * Once a record of the process has gone to a spill file the answer is TALLY_PUBLISHED: when the agent takes the
+ * file in is not to be seen from here.
  * Returns TALLY_DURABLE or TALLY_PUBLISHED, whichever was reached; -EBUSY if it interrupted another tally call of
  * this thread (what was complete is published all the same). Idempotent; any number of threads at a time;
  * holds up nobody's records. Recording afterwards works and withdraws the mark. Never needed for
