@@ -35,8 +35,10 @@
 
 #define QUIET_NS       SECOND_NS          /* without records: then announce sleep */
 #define BOUND_NS       SECOND_NS          /* of a sleep while lanes are in use */
-#define RETAIN_NS      (60 * SECOND_NS)   /* between looks for rows past their age */
+#define RETAIN_NS      (60 * SECOND_NS)   /* at most, between looks for rows past their age */
 #define RETAIN_IDLE_NS (3600 * SECOND_NS) /* the same, while nothing goes on */
+#define RETAIN_PARTS   8                  /* of the age that rows are kept for, where that is short */
+#define RETAIN_TIME_NS (SECOND_NS / 50)   /* of one round; then lanes have their turn */
 #define BACKOFF_MIN_NS (100 * 1000000)    /* after an error of the database ... */
 #define BACKOFF_MAX_NS (5 * SECOND_NS)    /* ... doubled up to this */
 #define LAST_PASSES    8                  /* rounds at the end, while writers go on writing */
@@ -85,7 +87,8 @@ static int64_t sleep_bound(const struct collector *collector)
 {
     struct ledger_figures figures;
     int64_t now = clock_now(CLOCK_MONOTONIC);
-    int64_t bound = collector->config->retention_days ? RETAIN_IDLE_NS : -1;
+    int64_t kept = collector->config->retention_s * SECOND_NS;
+    int64_t bound = !kept ? -1 : kept < RETAIN_IDLE_NS ? kept : RETAIN_IDLE_NS;
     int64_t spill_bound = spill_bound_ns(collector);
     int64_t retry = stations_retry_ns(collector);
     bool bounded = collector->barrier_refused || collector->unwatched;
@@ -104,14 +107,21 @@ static int64_t sleep_bound(const struct collector *collector)
     return bound;
 }
 
-/* Rows past their age go in slices, between rounds. */
+/* Rows past their age go in slices, between rounds: several a round where much has grown old, or the rows
+ * that come would be more than those that go. */
 static void retain(struct collector *collector)
 {
     int64_t now = clock_now(CLOCK_MONOTONIC);
-    if (!collector->config->retention_days || (collector->retained_ns && now < collector->retained_ns))
+    int64_t part = collector->config->retention_s * SECOND_NS / RETAIN_PARTS;
+    int64_t until = now + RETAIN_TIME_NS;
+    int result;
+    if (!collector->config->retention_s || (collector->retained_ns && now < collector->retained_ns))
         return;
-    int result = ledger_retain(collector->ledger, clock_now(CLOCK_REALTIME));
-    collector->retained_ns = result > 0 ? now : now + RETAIN_NS;
+    do {
+        result = ledger_retain(collector->ledger, clock_now(CLOCK_REALTIME));
+        now = clock_now(CLOCK_MONOTONIC);
+    } while (result > 0 && now < until && !collector->events.stop);
+    collector->retained_ns = result > 0 ? now : now + (part < RETAIN_NS ? part : RETAIN_NS);
     if (result < 0) {
         log_often(LOG_WARNING, "%s; old rows stay for now", ledger_error(collector->ledger));
         ledger_abandon(collector->ledger);
@@ -170,9 +180,9 @@ static int reload(struct collector *collector, struct agent_config *config, int 
     } else {
         if (strcmp(fresh.state_directory, config->state_directory))
             log_line(LOG_WARNING, "another state folder takes effect when the agent is restarted");
-        if (fresh.retention_days != config->retention_days)
+        if (fresh.retention_s != config->retention_s)
             log_line(LOG_WARNING, "another retention takes effect when the agent is restarted");
-        fresh.retention_days = config->retention_days;
+        fresh.retention_s = config->retention_s;
         char *state_directory = fresh.state_directory;
         fresh.state_directory = config->state_directory;
         config->state_directory = state_directory;

@@ -18,8 +18,7 @@
 static int open_ledger(struct collector *collector, char error[COLLECTOR_ERROR_BYTES])
 {
     struct ledger_options options = {.state_directory = collector->config->state_directory,
-                                     .retention_ns =
-                                         collector->config->retention_days * INT64_C(86400) * SECOND_NS};
+                                     .retention_ns = collector->config->retention_s * SECOND_NS};
     int result = ledger_open(&collector->ledger, &options);
     if (result)
         snprintf(error, COLLECTOR_ERROR_BYTES, "%s",

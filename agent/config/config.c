@@ -36,7 +36,7 @@ static const char help[] =
     "  --group GROUP          as TALLY_GROUP: make and accept arenas of this group\n"
     "  --commit-interval MS   how long to gather records for one commit (default 100)\n"
     "  --retention DAYS       age at which single rows are deleted; 0: never (default 30);\n"
-    "                         hourly sums are kept\n"
+    "                         also as 36h, 90m or 60s; hourly sums are kept\n"
     "  --config FILE          read options from a file, as NAME = VALUE\n"
     "  --once                 take what is there, then leave\n"
     "  --foreground           accepted for convenience: tallyd never leaves the foreground\n"
@@ -54,6 +54,24 @@ static int set_number(const char *name, const char *value, int least, int most, 
     if (errno || end == value || *end || number < least || number > most)
         return FAIL("%s must be a whole number from %d to %d, not \"%s\"", name, least, most, value);
     *out = (int)number;
+    return 0;
+}
+
+/* Days, or a number with its unit: s, m, h or d. */
+static int set_age(const char *name, const char *value, int64_t *seconds, char error[CONFIG_ERROR_BYTES])
+{
+    static const char units[] = "smhd";
+    static const int64_t unit_s[] = {1, 60, 3600, 86400};
+    char *end;
+    errno = 0;
+    long number = strtol(value, &end, 10);
+    const char *unit = *end ? strchr(units, *end) : units + 3;
+    if (errno || end == value || !unit || (*end && end[1]) || number < 0 ||
+        number > CONFIG_RETENTION_S_MAX / unit_s[unit - units])
+        return FAIL("%s must be a number of days from 0 to %d, or one with its unit such as 60s, 90m or 36h,"
+                    " not \"%s\"",
+                    name, (int)(CONFIG_RETENTION_S_MAX / 86400), value);
+    *seconds = number * unit_s[unit - units];
     return 0;
 }
 
@@ -135,7 +153,7 @@ int config_set(struct agent_config *config, const char *name, const char *value,
     if (!strcmp(name, "commit-interval"))
         return set_number(name, value, 1, CONFIG_COMMIT_INTERVAL_MS_MAX, &config->commit_interval_ms, error);
     if (!strcmp(name, "retention"))
-        return set_number(name, value, 0, CONFIG_RETENTION_DAYS_MAX, &config->retention_days, error);
+        return set_age(name, value, &config->retention_s, error);
     return FAIL("unknown option \"%s\"", name);
 }
 
@@ -163,7 +181,7 @@ int config_defaults(struct agent_config *config, char error[CONFIG_ERROR_BYTES])
 {
     memset(config, 0, sizeof *config);
     config->commit_interval_ms = CONFIG_COMMIT_INTERVAL_MS_DEFAULT;
-    config->retention_days = CONFIG_RETENTION_DAYS_DEFAULT;
+    config->retention_s = CONFIG_RETENTION_S_DEFAULT;
     config->group = (gid_t)-1;
     const char *group = secure_getenv("TALLY_GROUP");
     if (group && *group && config_set(config, "group", group, error))

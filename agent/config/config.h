@@ -12,8 +12,8 @@
 
 #define CONFIG_COMMIT_INTERVAL_MS_DEFAULT 100
 #define CONFIG_COMMIT_INTERVAL_MS_MAX     60000
-#define CONFIG_RETENTION_DAYS_DEFAULT     30
-#define CONFIG_RETENTION_DAYS_MAX         36500
+#define CONFIG_RETENTION_S_DEFAULT        (INT64_C(30) * 86400)
+#define CONFIG_RETENTION_S_MAX            (INT64_C(36500) * 86400)
 
 struct agent_config {
     char *state_directory;
@@ -24,8 +24,8 @@ struct agent_config {
     bool all_users;
     gid_t group; /* as TALLY_GROUP; (gid_t)-1: none */
     int commit_interval_ms;
-    int retention_days; /* 0: for ever */
-    char *file;         /* NULL: none */
+    int64_t retention_s; /* 0: for ever */
+    char *file;          /* NULL: none */
     bool once;
 };
 

@@ -66,7 +66,7 @@ static void defaults(void **state)
     assert_int_equal(config.arena_count, 1);
     assert_null(config.arenas[0]);
     assert_int_equal(config.commit_interval_ms, 100);
-    assert_int_equal(config.retention_days, 30);
+    assert_int_equal(config.retention_s, 30 * 86400);
     assert_false(config.once);
     config_release(&config);
 }
@@ -92,8 +92,23 @@ static void levels_override_each_other(void **state)
     assert_int_equal(read_options("--arena=/three", "--retention=0", "--config", file), CONFIG_RUN);
     assert_int_equal(config.arena_count, 1);
     assert_string_equal(config.arenas[0], "/three");
-    assert_int_equal(config.retention_days, 0);
+    assert_int_equal(config.retention_s, 0);
     config_release(&config);
+}
+
+static void retention_in_units(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t seconds;
+    } cases[] = {{"7", 7 * 86400}, {"7d", 7 * 86400}, {"36h", 36 * 3600},
+                 {"90m", 90 * 60}, {"60s", 60},       {"36500", INT64_C(36500) * 86400}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(read_options("--retention", cases[i].text, NULL, NULL), CONFIG_RUN);
+        assert_int_equal(config.retention_s, cases[i].seconds);
+        config_release(&config);
+    }
 }
 
 static void refused(const char *first, const char *second, const char *part)
@@ -115,6 +130,11 @@ static void bad_arguments(void **state)
     refused("--commit-interval", "99999999999999999999", "commit-interval");
     refused("--retention", "-1", "retention");
     refused("--retention", "", "retention");
+    refused("--retention", "60x", "60x");
+    refused("--retention", "60ss", "60ss");
+    refused("--retention", "s", "retention");
+    refused("--retention", "36501", "36501");
+    refused("--retention", "876001h", "876001h");
     refused("--arena", "", "cannot be the name");
     refused("--arena", "/", "cannot be the name");
     refused("--arena", "relative/path", "cannot be the name");
@@ -160,7 +180,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(defaults), TEST(levels_override_each_other), TEST(bad_arguments), TEST(bad_files), TEST(users),
+        TEST(defaults),           TEST(levels_override_each_other),
+        TEST(retention_in_units), TEST(bad_arguments),
+        TEST(bad_files),          TEST(users),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
