@@ -194,7 +194,8 @@ fuzzers:
 	  $(FUZZ_CC) -fsanitize=fuzzer -x c -o /dev/null - 2>/dev/null; then \
 	  $(MAKE) --no-print-directory SANITIZE='$(FUZZ_SANITIZE)' CC='$(FUZZ_CC)' BUILD='$(BUILD)/fuzz' \
 	    WARNINGS='$(filter-out -Wformat=2,$(WARNINGS))' fuzzers-here; fi
-fuzzers-here: $(FUZZERS) $(FUZZ_SEEDS)
+# The agent too: for tests in which others may write whatever they like.
+fuzzers-here: $(FUZZERS) $(FUZZ_SEEDS) $(BUILD)/tallyd
 SECONDS ?= 60
 fuzz:
 	@tools/bootstrap check

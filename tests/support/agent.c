@@ -49,7 +49,7 @@ static void become_agent(const struct room *room, const struct sockaddr_un *addr
     unsetenv("TALLY_STATE_DIR");
     for (size_t i = 0; i < room->setting_count; i++) /* it may be the one who makes the arena */
         putenv(room->settings[i]);
-    snprintf(path, sizeof(path), "%s/tallyd", room_build());
+    snprintf(path, sizeof(path), "%s/%s/tallyd", room_build(), room->agent_build ? room->agent_build : ".");
     if (room->agent_users == NULL)
         execl(path, path, "--foreground", "--state-dir", room->state, "--arena", room->arena, (char *)NULL);
     else
@@ -138,6 +138,16 @@ void agent_pause(struct room *room)
 void agent_resume(struct room *room)
 {
     assert_int_equal(kill(room->agent, SIGCONT), 0);
+}
+
+bool agent_sanitized(struct room *room)
+{
+    char path[ROOM_PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/fuzz/tallyd", room_build());
+    if (!SANITIZED && access(path, X_OK) == 0)
+        room->agent_build = "fuzz";
+    return SANITIZED || room->agent_build != NULL;
 }
 
 bool agent_running(const struct room *room)

@@ -14,6 +14,8 @@ void agent_kill(struct room *room);
 void agent_pause(struct room *room);
 void agent_resume(struct room *room);
 bool agent_running(const struct room *room);
+/* From now on the agent is one built with ASan and UBSan, as fuzz targets are. Returns whether there is one. */
+bool agent_sanitized(struct room *room);
 
 /* In order not to run one: `tally recover` drains and settles everything. No agent may be running. */
 void agent_recover(struct room *room);

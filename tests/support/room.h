@@ -29,6 +29,7 @@ struct room {
     char arena_path[144];       /* the file */
     char other_arena_path[144]; /* a second one that the agent serves; empty: none */
     const char *agent_users;    /* not NULL: arenas have their default names, the agent serves these users */
+    const char *agent_build;    /* not NULL: the agent is this folder's of the build */
     char state[ROOM_PATH_MAX];
     char *settings[ROOM_SETTINGS_MAX]; /* NAME=value for programs and agents started from now on */
     size_t setting_count;
