@@ -176,6 +176,7 @@ int lane_write(struct lane_view *lane, struct tally_record_header *record)
      * and its last look at the lanes, is the other half: either it sees the tail or we see `asleep`. */
     compiler_barrier();
     uint64_t announce = __atomic_load_n(&lane->board->announce, __ATOMIC_RELAXED);
+    TESTPOINT(announce_read);
     if (unlikely(announce))
         announced(lane, announce, now_ns);
     if (unlikely(now_ns - lane->looked_ns >=

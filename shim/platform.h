@@ -3,6 +3,8 @@
 #ifndef TALLY_SHIM_PLATFORM_H
 #define TALLY_SHIM_PLATFORM_H
 
+#include "testpoint.h"
+
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -19,10 +21,6 @@
 
 /* Orders memory accesses against a signal handler, or against death, in this very thread. */
 #define compiler_barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
-
-/* A named place at which a debugger or a ptrace harness can stop the process: a label in the
- * symbol table, no instruction. `volatile` keeps it where it stands. */
-#define TESTPOINT(name) __asm__ volatile("tally_testpoint_" #name "_%=:" ::: "memory")
 
 /* Decimal digits of a number at out (room for 20), no NUL; returns how many. snprintf would do, at a thousand instructions. */
 static inline size_t decimal(char *out, unsigned long value)

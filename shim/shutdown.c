@@ -50,6 +50,7 @@ bool shutdown_wait_commit(const struct arena_view *arena, uint64_t deadline_ns, 
         __atomic_load_n(&board->commit_counter, __ATOMIC_ACQUIRE); /* pairs with board_publish() */
     if (durable(arena, lane, position))
         return true;
+    TESTPOINT(shutdown_looked);
     uint64_t announce = __atomic_load_n(&board->announce, __ATOMIC_RELAXED);
     if (TALLY_ANNOUNCED_STATE(announce) == TALLY_AGENT_GATHERING ||
         TALLY_ANNOUNCED_STATE(announce) == TALLY_AGENT_ASLEEP)
@@ -58,6 +59,7 @@ bool shutdown_wait_commit(const struct arena_view *arena, uint64_t deadline_ns, 
     if (until > deadline_ns)
         until = deadline_ns;
     struct timespec absolute = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
+    TESTPOINT(shutdown_waits);
     futex(&board->commit_counter, FUTEX_WAIT_BITSET, commits, &absolute, NULL, FUTEX_BITSET_MATCH_ANY);
     return durable(arena, lane, position);
 }

@@ -34,7 +34,7 @@ struct spill_log {
     uint64_t number;                     /* of the last record acknowledged; 1: the CLIENT record alone */
     uint64_t bytes;                      /* in the present file */
     bool fresh;                          /* nothing acknowledged stands in it yet */
-    char path[SPILL_DIRECTORY_MAX + 80]; /* empty: no file yet */
+    char path[SPILL_PATH_BYTES]; /* empty: no file yet */
     uint32_t introduced[PROCESS_CLIENTS_MAX]; /* generation of each client object known in this log */
 };
 
@@ -116,18 +116,18 @@ static bool recount(void)
     return true;
 }
 
-static void release(int64_t bytes)
+void spill_release(int64_t bytes)
 {
     __atomic_sub_fetch(&tally_process.spilled_bytes, bytes, __ATOMIC_RELAXED);
 }
 
-static int reserve(int64_t bytes)
+int spill_reserve(int64_t bytes)
 {
     for (int i = 0; i < 2; i++) {
         if (__atomic_add_fetch(&tally_process.spilled_bytes, bytes, __ATOMIC_RELAXED) <=
             tally_process.spill_bytes_max)
             return 0;
-        release(bytes);
+        spill_release(bytes);
         if (!recount())
             break;
     }
@@ -151,7 +151,7 @@ static int append(int fd, struct spill_log *log, const void *bytes, uint32_t len
     /* SIGXFSZ would kill the host. */
     if (getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur < log->bytes + length)
         return -EFBIG;
-    int result = reserve(length);
+    int result = spill_reserve(length);
     if (result)
         return result;
     do
@@ -162,7 +162,7 @@ static int append(int fd, struct spill_log *log, const void *bytes, uint32_t len
         return 0;
     }
     result = put < 0 ? -errno : -ENOSPC;
-    release(length);
+    spill_release(length);
     return result;
 }
 
@@ -195,13 +195,12 @@ static int append_client(int fd, struct spill_log *log, uint16_t index, uint64_t
     return append_record(fd, log, record, number);
 }
 
-static void put_name(struct spill_log *log, const char *folder)
+void spill_path(char out[SPILL_PATH_BYTES], const char *folder, const uint8_t log[16], uint32_t index)
 {
     char hex[33];
     for (int i = 0; i < 16; i++)
-        snprintf(hex + 2 * i, 3, "%02x", log->id[i]);
-    snprintf(log->path, sizeof log->path, "%s/" TALLY_SPILL_PREFIX "%s-%u" TALLY_SPILL_SUFFIX, folder, hex,
-             log->index);
+        snprintf(hex + 2 * i, 3, "%02x", log[i]);
+    snprintf(out, SPILL_PATH_BYTES, "%s/" TALLY_SPILL_PREFIX "%s-%u" TALLY_SPILL_SUFFIX, folder, hex, index);
 }
 
 static int fill_head(int fd, struct spill_log *log)
@@ -230,7 +229,7 @@ static int begin_in(void *context, const char *folder)
 {
     struct beginning *beginning = context;
     struct spill_log *log = beginning->log;
-    put_name(log, folder);
+    spill_path(log->path, folder, log->id, log->index);
     int fd = open(log->path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) {
         beginning->error = -errno;
@@ -255,10 +254,10 @@ static int begin_file(struct spill_log *log)
 {
     struct beginning beginning = {log, -EACCES};
     /* Else a file would be made and removed again for each record that there is no room for. */
-    int result = reserve(sizeof(struct tally_spill_header));
+    int result = spill_reserve(sizeof(struct tally_spill_header));
     if (result)
         return result;
-    release(sizeof(struct tally_spill_header));
+    spill_release(sizeof(struct tally_spill_header));
     log->index++;
     result = spill_folders(begin_in, &beginning);
     return result < 0 ? beginning.error : result;
@@ -316,6 +315,7 @@ static int write_once(struct spill_log *log, struct tally_record_header *record)
     }
     if (result == 0 && !still_named(log, &status))
         result = TAKEN;
+    TESTPOINT(spill_looked);
     close(fd);
     if (result) {
         if (result < 0 && log->fresh)
@@ -332,13 +332,18 @@ static int write_once(struct spill_log *log, struct tally_record_header *record)
 
 /* ---- the log ----------------------------------------------------------------------------- */
 
-/* A new one. Its id is unique for ever, as a call's: the session's random id plus a count. */
-static void renew(struct spill_log *log)
+/* Unique for ever, as a call's: the session's random id plus a count. */
+void spill_identify(uint8_t log[16])
 {
     uint64_t words[2];
     memcpy(words, tally_process.clients[0]->session_id, sizeof words);
     words[1] += __atomic_add_fetch(&tally_process.spill_serial, 1, __ATOMIC_RELAXED);
-    memcpy(log->id, words, sizeof words);
+    memcpy(log, words, sizeof words);
+}
+
+static void renew(struct spill_log *log)
+{
+    spill_identify(log->id);
     log->number = 1;
     log->index = 0;
     memset(log->introduced, 0, sizeof log->introduced);

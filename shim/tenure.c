@@ -187,6 +187,7 @@ static int view_take(struct lane_view *view)
         result = adopt(view);
         if (result == 0) {
             tenure_begin(view);
+            TESTPOINT(lane_taken);
             return 0;
         }
         if (result == -EBADMSG)
@@ -445,10 +446,12 @@ void lane_give_up(struct thread *thread)
     struct robust_list_head *head = lane->guarded ? robust_head(&busy) : NULL;
     thread->lane = NULL;
     lane_finish(lane);
+    TESTPOINT(lane_finished);
     if (lane->guarded && !head)
         return; /* cannot unlink now: the kernel marks it when the thread ends */
     __atomic_store_n(&lane_entry(lane->arena, lane->lane)->hint, 0, __ATOMIC_RELAXED);
     robust_leave(head, &lane->header->owner, lane->tid);
+    TESTPOINT(lane_left);
     view_unclaim(lane);
 }
 

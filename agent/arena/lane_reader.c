@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <testpoint.h>
 
 /* What of the header is read: its four lines at the page's end. */
 #define LINES_BYTES  (4 * TALLY_CACHE_LINE_BYTES)
@@ -50,6 +51,7 @@ int lane_read_head(const struct arena_reader *reader, uint32_t lane, struct lane
     if (result)
         return result;
     head->owner = owner;
+    TESTPOINT(owner_read);
     for (int attempt = 0; attempt < LOOKS_MAX; attempt++) {
         /* Pairs with the release of the owner word in robust_leave(), shim/robust.c: what is read from here on is at
          * least as new as the word above. */
@@ -64,6 +66,7 @@ int lane_read_head(const struct arena_reader *reader, uint32_t lane, struct lane
     /* Pairs with the release store of tail in lane_write(), shim/lane.c: the records fetched next are
      * at least as new as the tail above. */
     acquire_fence();
+    TESTPOINT(header_read);
     return 0;
 }
 

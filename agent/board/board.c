@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <tally/tally.h>
+#include <testpoint.h>
 #include <unistd.h>
 
 /* Map an open board for writing. */
@@ -129,11 +130,13 @@ int board_take(struct board *board, const char *path, const struct tally_arena_h
     for (uint32_t lane = 0; lane < arena->lane_count; lane++)
         board_publish(board, lane, lanes[lane].position, lanes[lane].sequence, lanes[lane].ended_tenures);
     memcpy(lanes, board->lanes, arena->lane_count * sizeof *lanes);
+    TESTPOINT(board_filled);
     if (fresh && rename(temporary, path)) {
         result = -errno;
         unlink(temporary);
         unmap_board(board);
     }
+    TESTPOINT(board_taken);
     return result;
 }
 
@@ -154,8 +157,10 @@ void board_spill(struct board *board, const char *directory)
 
 void board_leave(struct board *board, bool moved)
 {
-    if (board->shared)
+    if (board->shared) {
         board_announce(board, moved ? TALLY_AGENT_MOVED : TALLY_AGENT_BUSY, 0);
+        TESTPOINT(board_left);
+    }
     unmap_board(board);
 }
 

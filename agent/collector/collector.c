@@ -31,6 +31,7 @@
 #include <sys/syscall.h>
 #include <systemd/sd-daemon.h>
 #include <tally/tally.h>
+#include <testpoint.h>
 #include <unistd.h>
 
 #define QUIET_NS       SECOND_NS          /* without records: then announce sleep */
@@ -147,8 +148,11 @@ static void attend(struct collector *collector)
  * rung, so looks at the bound need no new one. */
 static int sleep_until_rung(struct collector *collector)
 {
+    TESTPOINT(sleep_chosen);
     announce(collector, TALLY_AGENT_ASLEEP);
+    TESTPOINT(sleep_announced);
     barrier(collector);
+    TESTPOINT(sleep_barrier);
     /* The pages are not needed until records come. */
     madvise(collector->batch.bytes, BATCH_BYTES_MAX, MADV_DONTNEED);
     for (;;) {
@@ -157,6 +161,7 @@ static int sleep_until_rung(struct collector *collector)
             return result;
         stations_retire(collector);
         retain(collector);
+        TESTPOINT(sleep_looked);
         if (events_wait(&collector->events, sleep_bound(collector)))
             return 0;
         int64_t retry = stations_retry_ns(collector);
@@ -230,6 +235,7 @@ static int rest(struct collector *collector, int64_t *active_ns)
         return result;
     }
     announce(collector, TALLY_AGENT_GATHERING);
+    TESTPOINT(gathering_announced);
     collector->events.patient = true;
     events_wait(&collector->events, collector->config->commit_interval_ms * INT64_C(1000000));
     collector->events.patient = false;
@@ -403,6 +409,7 @@ int collector_run(struct agent_config *config, int argc, char **argv, char error
         sd_notify(0, "READY=1");
         result = loop(&collector, config, argc, argv, error);
         sd_notify(0, "STOPPING=1");
+        TESTPOINT(agent_stopping);
         if (result == 0)
             result = drain_all(&collector, error);
         if (result == -ESTALE)

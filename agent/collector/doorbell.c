@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <testpoint.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,11 +44,13 @@ static void *wait_for_rings(void *argument)
         seen = armed;
         uint32_t value = __atomic_load_n(&doorbell->value, __ATOMIC_RELAXED);
         /* Shared, not private: the ringers are other processes. */
+        TESTPOINT(doorbell_armed);
         long result = futex_wait(doorbell->word, FUTEX_WAIT, value);
         if (result && result != -EAGAIN && result != -EINTR)
             __atomic_store_n(&doorbell->broken, 1, __ATOMIC_RELAXED);
         /* Pairs with the acquire load in doorbell_arm(). */
         __atomic_store_n(&doorbell->answered, armed, __ATOMIC_RELEASE);
+        TESTPOINT(doorbell_answered);
         poke_collector(doorbell);
     }
     return NULL;

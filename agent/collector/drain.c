@@ -13,6 +13,7 @@
 #include <linux/futex.h>
 #include <stdio.h>
 #include <string.h>
+#include <testpoint.h>
 
 /* The lane being drained. */
 struct drain {
@@ -260,6 +261,7 @@ static int observe(struct drain *drain, bool drained)
 {
     struct lane_state *state = drain->state;
     int64_t now = clock_now(CLOCK_MONOTONIC);
+    TESTPOINT(records_read);
     struct ledger_lane_view view = {.owner = drain->head.owner,
                                     .final_sequence = drain->head.final_sequence,
                                     .refused_full = drain->head.refused_full,

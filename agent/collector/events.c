@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
+#include <testpoint.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -112,6 +113,7 @@ static bool poll_once(struct events *events, int64_t timeout_ns, bool *poked)
     int ready = ppoll(polled, 3, timeout_ns < 0 ? NULL : &timeout, NULL);
     if (ready <= 0)
         return ready < 0;
+    TESTPOINT(woken);
     *poked = polled[0].revents && read(events->poke, &pokes, sizeof pokes) > 0;
     if (polled[1].revents)
         read_names(events);

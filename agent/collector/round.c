@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <testpoint.h>
 
 #define FULL_SCAN_NS (60 * SECOND_NS)
 
@@ -28,8 +29,10 @@ static void publish(struct served *served)
                           known->ended_tenure))
             changed = true;
     }
-    if (changed)
+    if (changed) {
+        TESTPOINT(positions_published);
         board_wake(&served->board);
+    }
 }
 
 int round_commit(struct collector *collector)
@@ -38,9 +41,11 @@ int round_commit(struct collector *collector)
         int result = ledger_commit(collector->ledger);
         if (result)
             return result;
+        TESTPOINT(committed);
         collector->moved = true;
         for (struct served *served = collector->served; served; served = served->next)
             publish(served);
+        TESTPOINT(published);
     }
     collector->batch.used = 0;
     collector->batch.records = 0;
@@ -116,6 +121,7 @@ static int round_all(struct collector *collector, bool thorough)
         if (result)
             return result;
     }
+    TESTPOINT(lanes_drained);
     int spilled = spill_round(collector, thorough);
     if (spilled)
         return spilled;
@@ -126,6 +132,7 @@ static int round_all(struct collector *collector, bool thorough)
         if (result)
             return result;
     }
+    TESTPOINT(round_drained);
     return round_commit(collector);
 }
 

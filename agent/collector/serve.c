@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <testpoint.h>
 #include <unistd.h>
 
 #define PROBLEM(code, ...) (snprintf(problem->text, sizeof problem->text, __VA_ARGS__), (code))
@@ -53,6 +54,7 @@ static int take_lock(struct station *station, uid_t owner, struct attach_problem
     if (fd < 0)
         return PROBLEM(fd, "cannot lock %s: %s", path, strerror(-fd));
     station->lock = fd;
+    TESTPOINT(lock_taken);
     return 0;
 }
 

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <testpoint.h>
 #include <unistd.h>
 
 /* Folders are looked through when the file system says so, and in any case this often. */
@@ -234,6 +235,7 @@ static const char *refusal(int result)
 /* Give it the name that says that it is being taken. */
 static int rename_taken(struct collector *collector, int directory, struct spill_found *file, int fd)
 {
+    TESTPOINT(spill_found);
     const struct spill_folder *folder = &collector->spill.folders.list[file->folder];
     char taken[SPILL_NAME_MAX + 32];
     struct stat opened;
@@ -247,6 +249,7 @@ static int rename_taken(struct collector *collector, int directory, struct spill
         /* Some network file systems cannot do that. */
         ((errno != EINVAL && errno != ENOSYS) || renameat(directory, file->name, directory, taken)))
         return -errno;
+    TESTPOINT(spill_renamed);
     memcpy(file->name, taken, (size_t)length + 1);
     file->taken = true;
     /* Somebody has put another in its place meanwhile: the next look sees what it is. */
@@ -500,6 +503,7 @@ static int take_file(struct collector *collector)
     if (result == 1)
         return 0;
     end_file(spill);
+    TESTPOINT(spill_read);
     if (result == 2) {
         spill->done[spill->done_count++] = *file;
         spill->next++;
@@ -551,12 +555,14 @@ int spill_round(struct collector *collector, bool thorough)
 static void remove_done(struct collector *collector, const struct spill_found *file)
 {
     struct spill *spill = &collector->spill;
+    TESTPOINT(spill_committed);
     int directory = spill_folder_open(&spill->folders.list[file->folder]);
     int result = directory < 0 ? directory : unlinkat(directory, file->name, 0) ? -errno : 0;
     if (directory >= 0)
         close(directory);
     if (result && result != -ENOENT)
         leave_for_good(collector, file, "its records are in, but it cannot be removed; remove it");
+    TESTPOINT(spill_removed);
     spill->files++;
 }
 
