@@ -232,6 +232,15 @@ static const char *refusal(int result)
     }
 }
 
+static int rename_new(int directory, const char *name, const char *taken)
+{
+    if (renameat2(directory, name, directory, taken, RENAME_NOREPLACE) == 0)
+        return 0;
+    /* Some network file systems cannot do that. */
+    return (errno == EINVAL || errno == ENOSYS) && renameat(directory, name, directory, taken) == 0 ? 0
+                                                                                                    : -errno;
+}
+
 /* Give it the name that says that it is being taken. */
 static int rename_taken(struct collector *collector, int directory, struct spill_found *file, int fd)
 {
@@ -240,15 +249,22 @@ static int rename_taken(struct collector *collector, int directory, struct spill
     char taken[SPILL_NAME_MAX + 32];
     struct stat opened;
     struct stat named;
+    int result;
     int length = folder->own ? snprintf(taken, sizeof taken, "%s" TALLY_SPILL_TAKEN, file->name)
                              : snprintf(taken, sizeof taken, "%s" TALLY_SPILL_TAKEN ".%s", file->name,
                                         ledger_instance(collector->ledger));
     if (length < 0 || length >= SPILL_NAME_MAX)
         return -ENAMETOOLONG;
-    if (renameat2(directory, file->name, directory, taken, RENAME_NOREPLACE) &&
-        /* Some network file systems cannot do that. */
-        ((errno != EINVAL && errno != ENOSYS) || renameat(directory, file->name, directory, taken)))
-        return -errno;
+    result = rename_new(directory, file->name, taken);
+    if (result == -EEXIST && folder->own) {
+        /* Somebody who may write here has been before us: it must not keep the owner's records from being taken. */
+        length = snprintf(taken, sizeof taken, "%s" TALLY_SPILL_TAKEN ".%" PRIx64, file->name,
+                          (uint64_t)clock_now(CLOCK_REALTIME));
+        result =
+            length < 0 || length >= SPILL_NAME_MAX ? -ENAMETOOLONG : rename_new(directory, file->name, taken);
+    }
+    if (result)
+        return result;
     TESTPOINT(spill_renamed);
     memcpy(file->name, taken, (size_t)length + 1);
     file->taken = true;

@@ -152,7 +152,9 @@ static int compare(const void *left, const void *right)
     int order = memcmp(a->log, b->log, sizeof a->log);
     if (order)
         return order;
-    return a->index < b->index ? -1 : a->index > b->index;
+    if (a->index != b->index)
+        return a->index < b->index ? -1 : 1;
+    return b->taken - a->taken; /* one of the same name is in the way of the other until it is done */
 }
 
 void spill_list_sort(struct spill_list *list)
