@@ -70,6 +70,7 @@ help:
 	@echo 'make check           install what is missing, build, run all tests (ONLY=NAME: those that match)'
 	@echo 'make check-sanitize  the tests that can, under ASan and UBSan, then under TSan'
 	@echo 'make fuzz            fuzz shared memory as both sides read it (SECONDS=60 for each target)'
+	@echo 'make proof-peers     the same kills on LTTng-UST, iceoryx, Boost and a queue with a thread'
 	@echo 'make lint            clang-tidy, cppcheck, clang-format, shellcheck, man pages'
 	@echo 'make bench           what a record costs, beside named peers (JSON=1: as JSON)'
 	@echo 'make                 libtally.so, libtally.a, tallyd, tally, in $(BUILD)/'
@@ -157,8 +158,23 @@ $(filter %-static,$(HELPERS)): %-static: %.o $(BUILD)/libtally.a
 $(BUILD)/tools/bench/bench: $(call object,$(BENCH_SOURCES)) $(BUILD)/libtally.so
 	$(with_shared) $(AGENT_LIBS)
 
+# Clients of another C library, beside the agent and clients of this one: the library and some programs built once more, in
+# $(BUILD)/musl. musl-gcc knows no headers but its own; those of the kernel come after them. Where there is none, tests
+# are skipped and say so.
+MUSL_CC ?= musl-gcc
+MUSL_CFLAGS := -g -idirafter /usr/include -idirafter /usr/include/$(shell uname -m)-linux-gnu
+MUSL_HELPERS := $(foreach name,client forks threads server,$(BUILD)/tests/programs/$(name) $(BUILD)/tests/programs/$(name)-static)
+.PHONY: musl musl-here
+musl:
+	+@if command -v $(MUSL_CC) >/dev/null 2>&1; then \
+	  $(MAKE) --no-print-directory CC='$(MUSL_CC)' CFLAGS='$(MUSL_CFLAGS)' BUILD='$(BUILD)/musl' musl-here; fi
+musl-here: $(MUSL_HELPERS)
+ifneq ($(findstring musl,$(CC)),)
+$(filter %-static,$(MUSL_HELPERS)): private LDFLAGS += -static
+endif
+
 .PHONY: tests
-tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(HELPERS) $(RUNNER) $(LAYOUT) $(if $(SANITIZE),,fuzzers)
+tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(HELPERS) $(RUNNER) $(LAYOUT) $(if $(SANITIZE),,fuzzers musl)
 
 # A clean clone uses all processors unless told otherwise.
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -201,6 +217,13 @@ fuzz:
 	@tools/bootstrap check
 	+@$(MAKE) --no-print-directory $(jobs) fuzzers $(RUNNER)
 	@TALLY_FUZZ_SECONDS=$(SECONDS) tests/run --build '$(BUILD)' --timeout $$(($(SECONDS) * 10 + 900)) tests/fuzz/run.sh
+
+# What the same kills do to others: tests/peers/README.md.
+.PHONY: proof-peers
+proof-peers:
+	@tools/bootstrap peers
+	+@$(MAKE) --no-print-directory $(jobs) -s all
+	@tests/peers/run '$(BUILD)'
 
 .PHONY: demo
 demo:
