@@ -120,7 +120,8 @@ static enum record_verdict check(const struct spill_piece *piece, size_t at)
                                  .sequence = record->sequence - 1,
                                  .available = left,
                                  .published = piece->end ? left : UINT64_MAX};
-    return record->sequence == 0 ? RECORD_BAD_NUMBER : record_check(record, &place);
+    bool numbered = record->sequence && record->sequence <= SPILL_NUMBER_MAX;
+    return numbered ? record_check(record, &place) : RECORD_BAD_NUMBER;
 }
 
 static size_t resync(const struct spill_piece *piece, size_t at)

@@ -17,6 +17,8 @@
 #define SPILL_FILE_BYTES_LIMIT (TALLY_SPILL_FILE_BYTES_MAX + (1u << 20))
 /* What may be torn at a file's end, by a death or a full disk: a CLIENT record, or the record behind it. */
 #define SPILL_TORN_BYTES_MAX TALLY_RECORD_BYTES_MAX
+/* No log gets this far (the collector's PLAUSIBLE_MAX): a forged number beyond would overflow the database's sums. */
+#define SPILL_NUMBER_MAX (UINT64_C(1) << 48)
 
 struct spill_name {
     uint8_t log[16];
