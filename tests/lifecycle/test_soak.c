@@ -1,6 +1,6 @@
 /* Records without end: 20,000 a second from programs that come, go and are killed, while rows grow old and are deleted.
  * What the agent takes up must stay the same. Seconds in the short form, half an hour in `make soak`
- * (TALLY_SOAK_SECONDS): then a row is kept for a minute.
+ * (TALLY_TEST_SOAK_SECONDS): then a row is kept for a minute.
  *
  * Nothing is asserted on wall time. Readings are compared with earlier ones of the same run, and the database with the rows
  * that it has to hold. */
@@ -30,7 +30,7 @@ struct soak {
 
 static struct soak plan(void)
 {
-    const char *said = getenv("TALLY_SOAK_SECONDS");
+    const char *said = getenv("TALLY_TEST_SOAK_SECONDS");
     double seconds = said ? strtod(said, NULL) : 0;
     struct soak soak = {.seconds = 16, .kept_s = 5};
 
