@@ -307,7 +307,7 @@ int room_capture(const struct room *room, char **output, const char *path, ...)
 {
     const char *list[60];
     char name[ROOM_PATH_MAX];
-    size_t room_bytes = 1 << 20;
+    size_t room_bytes = 1 << 25; /* touched as far as it is used */
     size_t length = 0;
     ssize_t got;
     int ends[2];
