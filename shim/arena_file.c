@@ -127,8 +127,9 @@ static uint32_t number_from_environment(const char *name, uint32_t otherwise, ui
     return (uint32_t)number;
 }
 
-static void read_boot_id(uint8_t out[16])
+void arena_boot_id(uint8_t out[16])
 {
+    memset(out, 0, 16);
     char text[40] = "";
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -159,7 +160,7 @@ static int fill_header(struct tally_arena_header *header)
     header->lane_bytes = kib / 4 * 4 * 1024;
     header->ring_bytes = header->lane_bytes - TALLY_LANE_HEADER_BYTES;
     header->created_unix_ns = clock_ns(CLOCK_REALTIME);
-    read_boot_id(header->boot_id);
+    arena_boot_id(header->boot_id);
     if (getrandom(header->uuid, sizeof header->uuid, 0) != (ssize_t)sizeof header->uuid)
         return -EIO;
     return 0;

@@ -24,6 +24,9 @@ void arena_sibling(char *out, const char *path, const char *suffix);
 /* A group's number from TALLY_GROUP's value (name or number); (gid_t)-1: none or unknown. Not signal-safe. */
 gid_t arena_group(const char *value);
 
+/* This boot of the host; zeros: unknown. */
+void arena_boot_id(uint8_t out[16]);
+
 /* Whether a descriptor's file may be an arena for a process of effective uid `uid`: a regular file with one
  * link, owned by uid or root and closed to all others, or belonging to `group` and closed to all outside it.
  * Returns 0, -EACCES, or -ESTALE if it has just been deleted. */

@@ -2,6 +2,7 @@
  * lanes is in tenure.c. */
 #include "lane.h"
 
+#include "carry.h"
 #include "shutdown.h"
 
 #include <string.h>
@@ -21,6 +22,18 @@ static void refresh_durable(struct lane_view *lane)
         lane->durable = position;
 }
 
+/* Deleted or replaced. An agent that has it open drains it to the end; lest there be none, what is in our lanes goes to
+ * files. What comes next goes to the arena's successor. */
+static bool moved_away(struct lane_view *lane)
+{
+    if (lane->stale || arena_named(lane->arena))
+        return lane->stale;
+    lane->stale = true;
+    tally_thread.generation = 0; /* sends the owner's next record the long way, through lane_take() */
+    carry_over(lane->arena);
+    return true;
+}
+
 /* About once a second while there is no sign of an agent, and when the board says `moved`: is there a new board, is the arena
  * still there? While commits go on there is nothing to look for, and no system call. */
 static void look(struct lane_view *lane, uint64_t now_ns)
@@ -35,11 +48,7 @@ static void look(struct lane_view *lane, uint64_t now_ns)
         return;
     }
     struct slow_path slow = slow_path_begin();
-    if (!arena_named(lane->arena)) {
-        /* Deleted or replaced. An agent that has it open drains it to the end; what comes next goes to its successor. */
-        lane->stale = true;
-        tally_thread.generation = 0; /* sends the owner's next record the long way, through lane_take() */
-    } else if (lane->board == &arena_no_board || moved) {
+    if (!moved_away(lane) && (lane->board == &arena_no_board || moved)) {
         arena_look_for_board(lane->arena);
         lane->board = arena_board(lane->arena);
     }
@@ -85,7 +94,7 @@ static bool has_room(struct lane_view *lane, uint32_t bytes)
     return lane->tail + bytes - lane->durable <= lane->ring_bytes;
 }
 
-/* The lane is full by what is known. Returns 0 when there is room after all, or -EAGAIN. */
+/* The lane is full by what is known. Returns 0 when there is room after all, -EAGAIN, or -ESTALE. */
 static int make_room(struct lane_view *lane, uint32_t bytes, uint64_t now_ns)
 {
     if (has_room(lane, bytes))
@@ -94,6 +103,8 @@ static int make_room(struct lane_view *lane, uint32_t bytes, uint64_t now_ns)
         look(lane, now_ns);
     if (has_room(lane, bytes))
         return 0;
+    if (lane->stale)
+        return -ESTALE;
     if (tally_process.overflow == TALLY_OVERFLOW_SPILL)
         return -EAGAIN; /* not refused: the caller has another place for it */
     if (tally_process.overflow != TALLY_OVERFLOW_BLOCK)
@@ -105,9 +116,10 @@ static int make_room(struct lane_view *lane, uint32_t bytes, uint64_t now_ns)
     struct slow_path slow = slow_path_begin();
     uint64_t deadline = now + (uint64_t)tally_process.block_timeout_ms * 1000000;
     bool room = false;
+    bool moved = false;
     /* A child that was forked here by a signal handler waits for nothing: the record is its parent's. */
     while (!room && now < deadline && lane->generation == process_generation() &&
-           arena_has_agent(lane->arena)) {
+           !(moved = moved_away(lane)) && arena_has_agent(lane->arena)) {
         shutdown_wait_commit(lane->arena, deadline, lane->lane, lane->tail + bytes - lane->ring_bytes);
         /* The agent of a new arena may come only now, and with it the board that says so. */
         if (arena_board(lane->arena) == &arena_no_board)
@@ -117,6 +129,8 @@ static int make_room(struct lane_view *lane, uint32_t bytes, uint64_t now_ns)
         now = clock_ns(CLOCK_MONOTONIC);
     }
     slow_path_end(slow);
+    if (moved)
+        return -ESTALE;
     lane->blocked_ns = room ? 0 : now;
     return room ? 0 : refuse(lane);
 }

@@ -45,6 +45,7 @@ struct lane_view {
     bool guarded;                             /* by the kernel's robust list */
     bool stale;                               /* leave it before the next record: the arena is gone */
     uint64_t blocked_ns;                      /* monotonic: when waiting for room last timed out */
+    uint64_t carried;                         /* all below it stands in files: carry.c; atomic */
     uint64_t refused_before;                  /* refused_full as found */
     uint32_t introduced[PROCESS_CLIENTS_MAX]; /* generation of each client known in this tenure */
 };
@@ -53,7 +54,8 @@ TALLY_LAYOUT(sizeof(struct lane_view) <= TALLY_PAGE_BYTES);
 /* Take a lane for the calling thread and write its CLIENT record. 0 or a negative errno value. */
 int lane_take(struct thread *thread);
 
-/* Append a record: length, kind, client and time_unix_ns are filled in, fields follow. 0 or -EAGAIN (full). */
+/* Append a record: length, kind, client and time_unix_ns are filled in, fields follow. 0; -EAGAIN (full); -ESTALE: there was no
+ * room, and the arena is gone: take another lane. */
 int lane_write(struct lane_view *lane, struct tally_record_header *record);
 
 /* See to it that the client (by index) is known in this tenure. */

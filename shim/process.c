@@ -1,5 +1,6 @@
 #include "process.h"
 
+#include "carry.h"
 #include "encode.h"
 #include "identity.h"
 #include "lane.h"
@@ -257,7 +258,10 @@ static void at_thread_exit(void *thread)
 
 static void publish_at_exit(void)
 {
+    struct slow_path slow = slow_path_begin();
     tally_shutdown(0);
+    carry_rest();
+    slow_path_end(slow);
 }
 
 /* What is done once in a process and its children together. */

@@ -74,6 +74,12 @@ static int put(struct thread *thread, uint16_t kind, uint16_t client, const stru
     record->time_unix_ns = clock_ns(CLOCK_REALTIME);
     if (likely(lane))
         result = put_in_lane(lane, record);
+    if (unlikely(result == -ESTALE)) {
+        /* Its arena has been deleted: on a lane of the next one there is room. */
+        lane = thread_lane(thread, &result);
+        if (lane)
+            result = put_in_lane(lane, record);
+    }
     if (unlikely(result) && tally_process.overflow == TALLY_OVERFLOW_SPILL)
         return put_in_spill(thread, lane, record);
     return result;
