@@ -211,7 +211,7 @@ static int concerns(struct collector *collector, const struct tally_spill_header
     if (!memcmp(header->arena, none, sizeof none) ||
         clock_now(CLOCK_REALTIME) / SECOND_NS - status->st_mtime >= STRANGE_S || collector->once)
         return 1;
-    return ledger_arena_known(collector->ledger, header->arena);
+    return ledger_arena_known(collector->ledger, header->arena, NULL, 0);
 }
 
 static bool owner_served(const struct collector *collector, const struct stat *status)
@@ -227,6 +227,8 @@ static const char *refusal(int result)
         return "it is no regular file with one name, or larger than one can be, or may not be read";
     case -EBADMSG:
         return "it is no spill file of this version";
+    case -EPERM:
+        return "it is about an arena of another user";
     default:
         return strerror(-result);
     }
@@ -297,6 +299,8 @@ static int begin_file(struct collector *collector, int directory, struct spill_f
     }
     if (result == 0)
         result = spill_file_header(fd, &name, &header);
+    if (result == 0 && header.magic == TALLY_CARRIED_MAGIC)
+        result = carried_begin(collector, fd, &header, &status);
     if (result == -ENODATA) {
         /* It stops short of its header: nothing in it was ever acknowledged. */
         memset(&header, 0, sizeof header);
@@ -326,7 +330,8 @@ static int begin_file(struct collector *collector, int directory, struct spill_f
     }
     spill->fd = fd;
     spill->uid = status.st_uid;
-    spill->offset = sizeof header;
+    spill->carried = header.magic == TALLY_CARRIED_MAGIC;
+    spill->offset = spill->carried ? SPILL_CARRIED_OFFSET : sizeof header;
     spill->damaged = false;
     return 1;
 }
@@ -450,6 +455,7 @@ static int take_records(const struct take *take, struct spill_piece *piece)
             take->collector->spill.offset = piece->offset + at;
             return 1;
         case SPILL_END:
+        case SPILL_PADDING: /* there is none in a log */
             return 2;
         }
         if (result <= 0)
@@ -512,7 +518,7 @@ static int take_file(struct collector *collector)
         if (result != 1)
             return result < 0 ? result : 0;
     }
-    int result = take_piece(collector, file);
+    int result = spill->carried ? carried_take(collector, file) : take_piece(collector, file);
     if (result < 0)
         return result;
     collector->moved = true;

@@ -95,6 +95,9 @@ struct spill {
     int fd; /* -1: none */
     uid_t uid;
     uint64_t offset;
+    bool carried; /* its bytes stood in a lane of this arena: carried.c */
+    uint8_t arena[16];
+    struct tally_carried parcel;
     bool damaged; /* bytes were set aside: the numbers that are missing next were among them */
     uint64_t damaged_at;
     /* read to their ends, to be removed when what they held is committed */
@@ -121,6 +124,7 @@ struct collector {
     bool once;            /* take what is there and leave: no arena is made, nothing is waited for */
     bool unwatched;       /* the kernel grants no more watches: look at the names each second */
     bool barrier_refused; /* no membarrier: a lost wake-up is possible, and costs the bound */
+    bool gone_settled;    /* arenas that are gone have been looked for: gone.c */
     bool settling;        /* the end: show the ledger everything in every round */
     int64_t checked_ns;   /* monotonic: when the database was last looked at for damage; 0: never */
     int64_t retained_ns;  /* monotonic: when to look for old rows again */
@@ -147,6 +151,16 @@ int spill_round(struct collector *collector, bool thorough);
 /* Everything handed to the ledger is committed, or none of what was since the last commit. */
 void spill_committed(struct collector *collector);
 void spill_abandoned(struct collector *collector);
+
+/* carried.c: files with what clients have carried over out of an arena that was gone. */
+/* Look at one that is open, with its header read. 0; -ENODATA: nothing stands in it; or a negative errno value: leave it alone. */
+int carried_begin(struct collector *collector, int fd, const struct tally_spill_header *header,
+                  const struct stat *status);
+/* Fetch and take one piece of the file under way: 1 to go on, 2 at its end, 0 to leave it for now, or an error. */
+int carried_take(struct collector *collector, const struct spill_found *file);
+
+/* gone.c: after rounds, until it has been done once: what arenas are gone that nobody drained. */
+void gone_settle(struct collector *collector);
 
 /* drain.c: memory for the next piece, committing what fills it if need be. */
 int batch_room(struct collector *collector, uint64_t wanted, uint64_t *room);

@@ -227,6 +227,7 @@ void stations_check(struct collector *collector)
 
 void stations_retire(struct collector *collector)
 {
+    gone_settle(collector);
     int64_t now = clock_now(CLOCK_MONOTONIC);
     struct served *next;
 

@@ -112,7 +112,7 @@ static int abort_calls(struct ledger *ledger, struct session *session)
 }
 
 /* Client objects that were not released end as their process does. */
-static int end_session(struct ledger *ledger, struct session *session, enum client_ended how, int64_t now)
+int ledger_end_session(struct ledger *ledger, struct session *session, enum client_ended how, int64_t now)
 {
     struct session *child;
     int result = abort_calls(ledger, session);
@@ -155,98 +155,10 @@ int ledger_tick(struct ledger *ledger, int64_t now_unix_ns)
         enum client_ended how = session->state.tenures_died ? CLIENT_DIED
                                 : session->state.tenures    ? CLIENT_CLEAN
                                                             : CLIENT_UNKNOWN; /* it never had a lane */
-        result = end_session(ledger, session, verdict == VERDICT_EXEC ? CLIENT_EXEC : how, now_unix_ns);
+        result =
+            ledger_end_session(ledger, session, verdict == VERDICT_EXEC ? CLIENT_EXEC : how, now_unix_ns);
         if (result)
             return result;
     }
     return 0;
-}
-
-/* ---- another boot ---- */
-
-struct arena_ids {
-    int64_t *ids;
-    size_t count;
-};
-
-static int take_arena_id(void *context, const struct arena_row *row)
-{
-    struct arena_ids *found = context;
-    int64_t *ids = realloc(found->ids, (found->count + 1) * sizeof(*ids));
-    if (!ids)
-        return -ENOMEM;
-    found->ids = ids;
-    found->ids[found->count++] = row->arena_id;
-    return 0;
-}
-
-/* Its owner died with the host, and nobody can say what it had written last. */
-static int lose_lane(struct ledger *ledger, struct ledger_arena *arena, uint32_t number, int64_t now)
-{
-    struct ledger_lane_private *lane = arena->lanes[number].private_;
-    struct loss_row loss = {
-        .arena_id = arena->private_->row.arena_id,
-        .lane = number,
-        .client_id = lane->session->client_id,
-        .cause = "host_restart",
-        .numbered = true,
-        .records = -1,
-        .time_unix_ns = now,
-        .detail = "not known to be drained when the host stopped",
-    };
-    struct session *session = lane->session;
-    ledger_tenure_end(ledger, lane, false);
-    int result = store_loss_add(ledger->store, &loss);
-    if (!result)
-        result = end_session(ledger, session, CLIENT_DIED, now);
-    session->state.complete = false;
-    return result;
-}
-
-static int lose_arena(struct ledger *ledger, int64_t arena_id, int64_t now)
-{
-    struct ledger_arena *arena;
-    int result = ledger_arena_new(ledger, TALLY_LANE_COUNT_MAX, &arena);
-    if (result)
-        return result;
-    arena->private_->row.arena_id = arena_id;
-    result = ledger_load_lanes(ledger, arena);
-    for (uint32_t i = 0; !result && i < arena->lane_count; i++)
-        if (arena->lanes[i].tenure_open)
-            result = lose_lane(ledger, arena, i, now);
-    if (!result)
-        result = store_arena_retire(ledger->store, arena_id, now);
-    if (!result)
-        result = ledger_lanes_flush(ledger);
-    if (!result)
-        ledger_lanes_committed(ledger); /* its lanes are about to go; the rows are in the transaction */
-    ledger_arena_free(ledger, arena);
-    return result;
-}
-
-int ledger_host_restarted(struct ledger *ledger, const uint8_t boot_id[16], int64_t now_unix_ns)
-{
-    struct arena_ids found = {NULL, 0};
-    struct ledger_arena_private *attached;
-    if (ledger->in_transaction)
-        return ledger_say(ledger, EINVAL, "within a transaction");
-    int result = ledger_refresh(ledger);
-    if (!result)
-        result = store_arena_each_of_other_boot(ledger->store, boot_id, take_arena_id, &found);
-    for (size_t i = 0; !result && i < found.count; i++) {
-        bool present = false;
-        for (attached = LIST_FIRST(&ledger->arenas); attached; attached = LIST_NEXT(attached, link)) {
-            present |= attached->row.arena_id == found.ids[i];
-        }
-        if (!present)
-            result = ledger_begin(ledger);
-        if (!present && !result)
-            result = lose_arena(ledger, found.ids[i], now_unix_ns);
-    }
-    free(found.ids);
-    if (!result)
-        result = ledger_commit(ledger);
-    if (result)
-        ledger_abandon(ledger);
-    return result;
 }

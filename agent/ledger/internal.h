@@ -9,6 +9,7 @@
  *   calls.c     calls in flight, their closing; rows
  *   rollup.c    the transaction's sums
  *   endings.c   what is seen from outside: owners gone, processes gone
+ *   gone.c      arenas of which nothing is left
  *   retain.c    retention
  *
  * Killed right here: at any instruction nothing but memory is lost that the database and the ring do
@@ -94,6 +95,7 @@ struct ledger_lane_private {
     uint32_t looks;
     uint32_t vanished; /* tid of an owner whose word is unmarked and that the last observation found gone */
     bool dirty;
+    bool carried; /* its owner has carried it over in this transaction */
     LIST_ENTRY(ledger_lane_private) dirty_link;
 };
 
@@ -101,7 +103,8 @@ struct ledger_arena_private {
     struct arena_row row;
     LIST_ENTRY(ledger_arena_private) link;
     struct ledger_arena *arena;
-    bool log; /* a spill log: in memory during one transaction */
+    bool log;   /* a spill log */
+    bool brief; /* in memory during one transaction: a log, or an arena of which files alone are left */
 };
 
 struct rollup;
@@ -205,6 +208,9 @@ int ledger_lane_refused(struct ledger *ledger, struct ledger_arena *arena, struc
                         uint64_t refused, struct session *session);
 int ledger_lanes_flush(struct ledger *ledger);
 void ledger_lanes_committed(struct ledger *ledger);
+
+/* ---- endings.c ---- */
+int ledger_end_session(struct ledger *ledger, struct session *session, enum client_ended how, int64_t now);
 
 /* ---- logs.c ---- */
 /* Their tenures end with each transaction: nothing in shared memory says whether one goes on. */

@@ -67,7 +67,7 @@ int ledger_load_lanes(struct ledger *ledger, struct ledger_arena *arena)
     int result = store_lane_each(ledger->store, arena->private_->row.arena_id, take_lane, &load);
     for (uint32_t i = 0; !result && i < arena->lane_count; i++) {
         load.lane = arena->lanes[i].private_;
-        if (load.lane && (arena->lanes[i].tenure_open || arena->private_->log))
+        if (load.lane && (arena->lanes[i].tenure_open || arena->private_->brief))
             result = store_lane_client_each(ledger->store, load.lane->row.lane_id, take_lane_client, &load);
     }
     return result;

@@ -53,10 +53,14 @@ const char *ledger_error(const struct ledger *ledger);
  * Not within a transaction. The arena lives until ledger_detach(). */
 int ledger_attach(struct ledger *ledger, const struct tally_arena_header *header, const char *path,
                   struct ledger_arena **out);
-/* After all arenas that there are have been attached: those known from another boot of this host (boot_id: this one's)
- * are gone with their last tenures. Ends these, counts what nobody can know as lost to "host_restart", retires
- * them. Not within a transaction. */
-int ledger_host_restarted(struct ledger *ledger, const uint8_t boot_id[16], int64_t now_unix_ns);
+/* After all arenas that there are have been attached, and what was carried over has been taken in: of those known that are not
+ * attached, and of which gone() says that nothing is left at `path`, the last tenures end. Unless their processes live and will
+ * carry over themselves, what nobody can know is counted as lost, to "host_restart" where the arena is of another boot
+ * of this host (boot_id: this one's; zeros: unknown), else to "arena_deleted". Retires them. Not within a transaction.
+ * How many there were, or an error. */
+typedef bool (*ledger_gone)(void *context, const uint8_t uuid[16], const char *path);
+int ledger_lose_gone(struct ledger *ledger, const uint8_t boot_id[16], int64_t now_unix_ns, ledger_gone gone,
+                     void *context);
 /* Forget it in memory. Not within a transaction. On error it is still attached. retired: it is gone for good, say so in its row (one small transaction). */
 int ledger_detach(struct ledger *ledger, struct ledger_arena *arena, bool retired);
 
@@ -65,8 +69,14 @@ int ledger_detach(struct ledger *ledger, struct ledger_arena *arena, bool retire
  * The lane's position counts the bytes of its records; set record->position to it. */
 int ledger_log_open(struct ledger *ledger, const uint8_t log[16], uid_t uid, const char *folder,
                     struct ledger_arena **out);
-/* Whether the database has ever served this arena: 1, 0 or an error. */
-int ledger_arena_known(struct ledger *ledger, const uint8_t uuid[16]);
+/* An arena that clients have found gone, and carried records out of (include/tally/spill.h): the attached one, or, within a
+ * transaction and until its end, what the database knows of it. path: where it was last, for people, if it knows nothing. */
+int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char *path,
+                      struct ledger_arena **out);
+/* What was carried over of a lane has been taken. If the arena is not attached its tenure ends with the transaction, cleanly. */
+void ledger_lane_carried(struct ledger_arena *arena, uint32_t number);
+/* Whether the database has ever served this arena: 1, 0 or an error. path, if not NULL: where it was last. */
+int ledger_arena_known(struct ledger *ledger, const uint8_t uuid[16], char *path, size_t bytes);
 /* The database's name for itself: 16 hex digits. */
 const char *ledger_instance(const struct ledger *ledger);
 

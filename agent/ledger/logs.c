@@ -34,7 +34,7 @@ int ledger_log_open(struct ledger *ledger, const uint8_t log[16], uid_t uid, con
     int length = snprintf(path, sizeof(path), "%s/" TALLY_SPILL_PREFIX, folder);
     for (int i = 0; i < 16 && length > 0 && (size_t)length + 3 < sizeof(path); i++)
         length += snprintf(path + length, 3, "%02x", log[i]);
-    arena->private_->log = true;
+    arena->private_->log = arena->private_->brief = true;
     memcpy(arena->uuid, log, 16);
     memcpy(row->uuid, log, 16);
     row->spill_uid = (int64_t)uid;
@@ -45,9 +45,44 @@ int ledger_log_open(struct ledger *ledger, const uint8_t log[16], uid_t uid, con
     return result ? result : ledger_load_lanes(ledger, arena);
 }
 
-int ledger_arena_known(struct ledger *ledger, const uint8_t uuid[16])
+static struct ledger_arena *find_arena(const struct ledger *ledger, const uint8_t uuid[16])
 {
-    return store_arena_known(ledger->store, uuid);
+    struct ledger_arena_private *arena;
+    for (arena = LIST_FIRST(&ledger->arenas); arena; arena = LIST_NEXT(arena, link)) {
+        if (!arena->log && !memcmp(arena->row.uuid, uuid, 16))
+            return arena->arena;
+    }
+    return NULL;
+}
+
+int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char *path,
+                      struct ledger_arena **out)
+{
+    int result = ledger_begin(ledger);
+    if (result)
+        return result;
+    *out = find_arena(ledger, uuid);
+    if (*out)
+        return 0;
+    result = ledger_arena_new(ledger, TALLY_LANE_COUNT_MAX, out);
+    if (result)
+        return result;
+    struct ledger_arena *arena = *out;
+    struct arena_row *row = &arena->private_->row;
+    arena->private_->brief = true;
+    memcpy(arena->uuid, uuid, 16);
+    memcpy(row->uuid, uuid, 16);
+    row->spill_uid = -1;
+    row->path = path;
+    row->created_unix_ns = row->attached_unix_ns = ledger_now();
+    result = store_arena_open(ledger->store, row);
+    row->path = NULL;
+    return result ? result : ledger_load_lanes(ledger, arena);
+}
+
+int ledger_arena_known(struct ledger *ledger, const uint8_t uuid[16], char *path, size_t bytes)
+{
+    return store_arena_known(ledger->store, uuid, path, bytes);
 }
 
 const char *ledger_instance(const struct ledger *ledger)
@@ -55,9 +90,30 @@ const char *ledger_instance(const struct ledger *ledger)
     return store_instance(ledger->store);
 }
 
+/* Who carries a lane over has left it in good order. A record that comes later opens its tenure again. */
+static void settle_lanes(struct ledger *ledger)
+{
+    struct ledger_lane_private *lane;
+    struct ledger_arena_private *arena;
+    for (arena = LIST_FIRST(&ledger->arenas); arena; arena = LIST_NEXT(arena, link)) {
+        for (uint32_t i = 0; arena->brief && !arena->log && i < arena->arena->lane_count; i++) {
+            lane = arena->arena->lanes[i].private_;
+            if (lane && lane->carried)
+                ledger_tenure_end(ledger, lane, true);
+        }
+    }
+}
+
+void ledger_lane_carried(struct ledger_arena *arena, uint32_t number)
+{
+    if (arena->private_->brief && arena->lanes[number].private_)
+        arena->lanes[number].private_->carried = true;
+}
+
 void ledger_logs_settle(struct ledger *ledger)
 {
     struct ledger_arena_private *arena;
+    settle_lanes(ledger);
     for (arena = LIST_FIRST(&ledger->arenas); arena; arena = LIST_NEXT(arena, link)) {
         struct ledger_lane *lane = &arena->arena->lanes[0];
         if (!arena->log || !lane->private_ || !lane->tenure_open)
@@ -72,7 +128,7 @@ void ledger_logs_close(struct ledger *ledger)
     struct ledger_arena_private *next;
     for (struct ledger_arena_private *arena = LIST_FIRST(&ledger->arenas); arena; arena = next) {
         next = LIST_NEXT(arena, link);
-        if (arena->log)
+        if (arena->brief)
             ledger_arena_free(ledger, arena->arena);
     }
 }

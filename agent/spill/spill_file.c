@@ -105,8 +105,25 @@ int spill_file_header(int fd, const struct spill_name *name, struct tally_spill_
         return (int)got;
     if (got < (ssize_t)sizeof *header)
         return -ENODATA;
-    return header->magic == TALLY_SPILL_MAGIC && header->abi == TALLY_ABI && header->index == name->index &&
+    return (header->magic == TALLY_SPILL_MAGIC || header->magic == TALLY_CARRIED_MAGIC) &&
+                   header->abi == TALLY_ABI && header->index == name->index &&
                    memcmp(header->log, name->log, sizeof header->log) == 0
+               ? 0
+               : -EBADMSG;
+}
+
+int spill_file_carried(int fd, struct tally_carried *carried)
+{
+    uint64_t lane_bytes;
+    ssize_t got = spill_file_read(fd, carried, sizeof *carried, sizeof(struct tally_spill_header));
+    if (got < 0)
+        return (int)got;
+    if (got < (ssize_t)sizeof *carried)
+        return -ENODATA;
+    lane_bytes = (uint64_t)carried->ring_bytes + TALLY_LANE_HEADER_BYTES;
+    return carried->lane < TALLY_LANE_COUNT_MAX && carried->from % 8 == 0 && carried->from < INT64_MAX / 2 &&
+                   lane_bytes >= TALLY_LANE_BYTES_MIN && lane_bytes <= TALLY_LANE_BYTES_MAX &&
+                   lane_bytes % TALLY_PAGE_BYTES == 0
                ? 0
                : -EBADMSG;
 }
@@ -130,6 +147,42 @@ static size_t resync(const struct spill_piece *piece, size_t at)
         if (check(piece, at) == RECORD_GOOD)
             return at;
     return piece->length;
+}
+
+enum spill_find spill_carried_find(const struct spill_piece *piece, const struct tally_carried *carried,
+                                   size_t at, size_t *next)
+{
+    size_t left = at < piece->length ? piece->length - at : 0;
+    struct tally_record_header *record = (struct tally_record_header *)(void *)(piece->bytes + at);
+    struct record_place place = {.position = spill_carried_position(piece, carried, at),
+                                 .available = left,
+                                 .published = piece->end ? left : UINT64_MAX,
+                                 .ring_bytes = carried->ring_bytes};
+    *next = at;
+    if (left < 8 || (left < sizeof *record && record->kind != TALLY_KIND_PADDING))
+        return piece->end ? SPILL_END : SPILL_MORE;
+    if (left >= sizeof *record)
+        place.sequence = record->sequence - 1;
+    enum record_verdict verdict = record_check(record, &place);
+    *next = at + record->length;
+    if (verdict == RECORD_PADDING)
+        return SPILL_PADDING;
+    if (verdict == RECORD_GOOD && record->sequence)
+        return SPILL_RECORD;
+    *next = at;
+    if (verdict == RECORD_UNFETCHED)
+        return SPILL_MORE;
+    for (*next = at + 8; *next + sizeof *record <= piece->length; *next += 8) {
+        record = (struct tally_record_header *)(void *)(piece->bytes + *next);
+        place.position = spill_carried_position(piece, carried, *next);
+        place.available = piece->length - *next;
+        place.published = piece->end ? place.available : UINT64_MAX;
+        place.sequence = record->sequence - 1;
+        if (record->sequence && record_check(record, &place) == RECORD_GOOD)
+            return SPILL_DAMAGED;
+    }
+    *next = piece->length;
+    return piece->end && left <= SPILL_TORN_BYTES_MAX ? SPILL_END : SPILL_DAMAGED;
 }
 
 enum spill_find spill_piece_find(const struct spill_piece *piece, size_t at, size_t *next)

@@ -46,6 +46,7 @@ enum spill_find {
     SPILL_MORE,    /* the piece ends before it: read on from here */
     SPILL_END,     /* nothing more, or a torn last record */
     SPILL_DAMAGED, /* *next: where the next sound record begins, or where nothing more is to be found */
+    SPILL_PADDING, /* of a lane that was carried over */
 };
 struct spill_piece {
     unsigned char *bytes; /* 8-aligned */
@@ -54,5 +55,18 @@ struct spill_piece {
     bool end;
 };
 enum spill_find spill_piece_find(const struct spill_piece *piece, size_t at, size_t *next);
+
+/* A file whose header has TALLY_CARRIED_MAGIC: what follows the header, checked, as spill_file_header(). Its records begin at
+ * SPILL_CARRIED_OFFSET. The same for them; *next is behind what has been found. */
+#define SPILL_CARRIED_OFFSET (sizeof(struct tally_spill_header) + sizeof(struct tally_carried))
+int spill_file_carried(int fd, struct tally_carried *carried);
+enum spill_find spill_carried_find(const struct spill_piece *piece, const struct tally_carried *carried,
+                                   size_t at, size_t *next);
+/* Where in its lane bytes[at] of a piece stood. */
+static inline uint64_t spill_carried_position(const struct spill_piece *piece,
+                                              const struct tally_carried *carried, size_t at)
+{
+    return carried->from + (piece->offset - SPILL_CARRIED_OFFSET) + at;
+}
 
 #endif

@@ -1,5 +1,6 @@
 /* lanes.c: rows of `arenas`, `lanes`, `lane_clients` and `losses`. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "store/sqlite_store.h"
 
@@ -60,17 +61,33 @@ int store_arena_attach(struct store *store, struct arena_row *row)
     return store_run(store, statement);
 }
 
+int store_arena_open(struct store *store, struct arena_row *row)
+{
+    int result = find_arena(store, row);
+    return result ? result < 0 ? result : 0 : insert_arena(store, row);
+}
+
 int store_arena_read(struct store *store, struct arena_row *row)
 {
     int result = find_arena(store, row);
     return result < 0 ? result : 0;
 }
 
-int store_arena_known(struct store *store, const uint8_t uuid[16])
+int store_arena_known(struct store *store, const uint8_t uuid[16], char *path, size_t bytes)
 {
-    struct arena_row row = {.spill_uid = -1};
-    memcpy(row.uuid, uuid, sizeof(row.uuid));
-    return find_arena(store, &row);
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_ARENA_PATH,
+                                              "SELECT path FROM arenas WHERE uuid=? AND spill_uid=-1");
+    if (!statement)
+        return -ENOMEM;
+    bind_id(statement, 1, uuid);
+    int result = store_step(store, statement);
+    if (result > 0) {
+        const char *text = (const char *)sqlite3_column_text(statement, 0);
+        if (path)
+            snprintf(path, bytes, "%s", text ? text : "");
+        store_done(statement);
+    }
+    return result;
 }
 
 int store_arena_retire(struct store *store, int64_t arena_id, int64_t now_unix_ns)
@@ -98,20 +115,19 @@ int store_arena_refused(struct store *store, const struct arena_row *row)
     return store_run(store, statement);
 }
 
-int store_arena_each_of_other_boot(struct store *store, const uint8_t boot_id[16], store_take_arena take,
-                                   void *context)
+int store_arena_each_live(struct store *store, store_take_arena take, void *context)
 {
-    sqlite3_stmt *statement =
-        store_statement(store, STATEMENT_ARENA_OTHER_BOOT,
-                        "SELECT id,uuid FROM arenas WHERE retired_unix_ns IS NULL AND boot_id<>?1"
-                        " AND boot_id<>zeroblob(16)");
+    sqlite3_stmt *statement = store_statement(
+        store, STATEMENT_ARENA_EACH_LIVE,
+        "SELECT id,uuid,boot_id,path FROM arenas WHERE retired_unix_ns IS NULL AND spill_uid=-1");
     if (!statement)
         return -ENOMEM;
-    bind_id(statement, 1, boot_id);
     int result;
     while ((result = store_step(store, statement)) > 0) {
-        struct arena_row row = {.arena_id = sqlite3_column_int64(statement, 0)};
+        struct arena_row row = {.arena_id = sqlite3_column_int64(statement, 0),
+                                .path = (const char *)sqlite3_column_text(statement, 3)};
         column_id(statement, 1, row.uuid);
+        column_id(statement, 2, row.boot_id);
         result = take(context, &row);
         if (result < 0) {
             store_done(statement);

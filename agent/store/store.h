@@ -67,16 +67,17 @@ int store_client_by_id(struct store *store, int64_t client_id, store_take_client
 /* ---- arenas, lanes, losses ---- */
 /* Find by uuid and spill_uid, or insert; fills row->arena_id and the refused counters, and writes path and attached time. */
 int store_arena_attach(struct store *store, struct arena_row *row);
+/* The same, but what is there is left as it is. */
+int store_arena_open(struct store *store, struct arena_row *row);
 /* Read the refused counters anew. */
 int store_arena_read(struct store *store, struct arena_row *row);
-/* Whether there is an arena (no spill log) of this uuid: 1, 0 or an error. */
-int store_arena_known(struct store *store, const uint8_t uuid[16]);
+/* Whether there is an arena (no spill log) of this uuid: 1, 0 or an error. path: where it was last, cut to fit; may be NULL. */
+int store_arena_known(struct store *store, const uint8_t uuid[16], char *path, size_t bytes);
 int store_arena_retire(struct store *store, int64_t arena_id, int64_t now_unix_ns);
 int store_arena_refused(struct store *store, const struct arena_row *row);
-/* Arenas that are not retired and come from another boot of this host. */
+/* Arenas (no spill logs) that are not retired. */
 typedef int (*store_take_arena)(void *context, const struct arena_row *row);
-int store_arena_each_of_other_boot(struct store *store, const uint8_t boot_id[16], store_take_arena take,
-                                   void *context);
+int store_arena_each_live(struct store *store, store_take_arena take, void *context);
 int store_lane_insert(struct store *store, const struct lane_row *row, int64_t *lane_id);
 int store_lane_update(struct store *store, const struct lane_row *row);
 typedef int (*store_take_lane)(void *context, const struct lane_row *row);

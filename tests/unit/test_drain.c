@@ -74,9 +74,39 @@ int ledger_log_open(struct ledger *ledger, const uint8_t log[16], uid_t uid, con
     return -ENOSYS;
 }
 
-int ledger_arena_known(struct ledger *ledger, const uint8_t uuid[16])
+int ledger_arena_known(struct ledger *ledger, const uint8_t uuid[16], char *path, size_t bytes)
 {
-    (void)ledger, (void)uuid;
+    (void)ledger;
+    (void)uuid;
+    (void)path;
+    (void)bytes;
+    return 0;
+}
+
+int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char *path,
+                      struct ledger_arena **out)
+{
+    (void)ledger;
+    (void)uuid;
+    (void)path;
+    *out = NULL;
+    return -EINVAL;
+}
+
+void ledger_lane_carried(struct ledger_arena *arena, uint32_t number)
+{
+    (void)arena;
+    (void)number;
+}
+
+int ledger_lose_gone(struct ledger *ledger, const uint8_t boot_id[16], int64_t now_unix_ns, ledger_gone gone,
+                     void *context)
+{
+    (void)ledger;
+    (void)boot_id;
+    (void)now_unix_ns;
+    (void)gone;
+    (void)context;
     return 0;
 }
 

@@ -534,6 +534,13 @@ static void arenas_come_and_go(void **state)
     assert_true(kit->arena && kit->arena->lanes[0].sequence == 1);
 }
 
+static bool arena_gone(void *context, const uint8_t uuid[16], const char *path)
+{
+    (void)uuid;
+    (void)path;
+    return *(bool *)context;
+}
+
 static void a_reboot_is_a_loss_by_name(void **state)
 {
     struct kit *kit = *state;
@@ -544,18 +551,21 @@ static void a_reboot_is_a_loss_by_name(void **state)
     kit_drain(kit);
     kit_leave(kit, 2, true);
     kit_tick(kit);
-    assert_int_equal(ledger_host_restarted(kit->ledger, boot, KIT_TIME), 0); /* attached: it survived */
+    bool gone = true;
+    assert_int_equal(ledger_lose_gone(kit->ledger, boot, KIT_TIME, arena_gone, &gone),
+                     0); /* attached: it survived */
     kit_expect(kit, "SELECT count(*) FROM losses", "0");
     assert_int_equal(ledger_detach(kit->ledger, kit->arena, false), 0);
     kit->arena = NULL;
-    assert_int_equal(ledger_host_restarted(kit->ledger, kit->header.boot_id, KIT_TIME),
-                     0); /* the same boot */
+    gone = false; /* on a disk, but not served */
+    assert_int_equal(ledger_lose_gone(kit->ledger, boot, KIT_TIME, arena_gone, &gone), 0);
+    gone = true;
     kit_expect(kit, "SELECT count(*) FROM losses", "0");
-    assert_int_equal(ledger_host_restarted(kit->ledger, boot, KIT_TIME), 0);
+    assert_int_equal(ledger_lose_gone(kit->ledger, boot, KIT_TIME, arena_gone, &gone), 1);
     kit_expect(kit, "SELECT lane,client_id,cause,numbered,records FROM losses ORDER BY lane",
                "0|1|host_restart|1|NULL\n1|1|host_restart|1|NULL");
     kit_expect(kit, "SELECT ended,complete,tenures_open FROM clients ORDER BY id", "died|0|0\nclean|1|0");
-    assert_int_equal(ledger_host_restarted(kit->ledger, boot, KIT_TIME), 0);
+    assert_int_equal(ledger_lose_gone(kit->ledger, boot, KIT_TIME, arena_gone, &gone), 0);
     kit_expect(kit, "SELECT count(*) FROM losses", "2");
 }
 

@@ -255,7 +255,8 @@ static size_t arena_by_uuid(const struct audit *audit, const uint8_t uuid[16])
     return SIZE_MAX;
 }
 
-struct audit_lane *audit_log(struct audit *audit, const uint8_t log[16], int64_t uid, const char *folder)
+struct audit_lane *audit_log(struct audit *audit, const uint8_t log[16], int64_t uid, uint32_t lane,
+                             const char *folder)
 {
     size_t index = 0;
 
@@ -272,7 +273,7 @@ struct audit_lane *audit_log(struct audit *audit, const uint8_t log[16], int64_t
         arena->spill_uid = uid;
         memcpy(arena->uuid, log, 16);
     }
-    return lane_of(audit, index, 0);
+    return lane_of(audit, index, lane);
 }
 
 /* One arena's file. asked: named by option or environment, so that it counts even if this database has never

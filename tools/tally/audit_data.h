@@ -110,8 +110,9 @@ bool audit_clean(const struct audit *audit);
 void audit_free(struct audit *audit);
 void audit_problem(struct audit *audit, char *sentence); /* takes it over */
 
-/* A spill log's lane, made if nobody knew it. Valid until the next call. */
-struct audit_lane *audit_log(struct audit *audit, const uint8_t log[16], int64_t uid, const char *folder);
+/* A spill log's lane, or with uid -1 that of an arena, made if nobody knew it. Valid until the next call. */
+struct audit_lane *audit_log(struct audit *audit, const uint8_t log[16], int64_t uid, uint32_t lane,
+                             const char *folder);
 /* audit_spill.c: count what waits in spill files. instance: the database's name for itself, or "". */
 void audit_spill(struct audit *audit, const char *directory, const char *instance);
 

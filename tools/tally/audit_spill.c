@@ -12,6 +12,7 @@ struct waiting {
     const char *folder;
     const struct spill_found *file;
     struct tally_spill_header header;
+    struct tally_carried carried;
     struct stat status;
 };
 
@@ -35,7 +36,13 @@ static void take_record(void *context, const struct tally_record_header *record)
     struct waiting *waiting = context;
 
     struct audit_lane *lane =
-        audit_log(waiting->audit, waiting->file->log, (int64_t)waiting->status.st_uid, waiting->folder);
+        waiting->header.magic == TALLY_CARRIED_MAGIC
+            ? audit_log(waiting->audit, waiting->header.arena, -1, waiting->carried.lane, waiting->folder)
+            : audit_log(waiting->audit, waiting->file->log, (int64_t)waiting->status.st_uid, 0,
+                        waiting->folder);
+    /* Carried over of an arena that is there after all: counted as its lane is. */
+    if (waiting->audit->arenas[lane->arena].there)
+        return;
     /* The same number in two files is one record. */
     if ((wide_t)record->sequence <= lane->newest)
         return;
@@ -50,12 +57,13 @@ static void count_file(struct audit *audit, const struct spill_scan *scan, const
     uid_t uid = geteuid();
 
     /* First its head alone: whose it is. */
-    int result = spill_scan_file(scan, file, &waiting.header, &waiting.status, NULL, NULL);
+    int result = spill_scan_file(scan, file, &waiting.header, &waiting.carried, &waiting.status, NULL, NULL);
     if (result == -ENOENT || result == -ENODATA)
         return; /* taken meanwhile, or nothing in it was ever acknowledged */
     if (result == 0 && (uid == 0 || waiting.status.st_uid == uid || waiting.status.st_uid == 0)) {
         if (!other_agents(&waiting, folder->own || file->taken))
-            spill_scan_file(scan, file, &waiting.header, &waiting.status, take_record, &waiting);
+            spill_scan_file(scan, file, &waiting.header, &waiting.carried, &waiting.status, take_record,
+                            &waiting);
     } else if (folder->own) {
         audit_problem(audit, must_print("spill file %s/%s cannot be read: what waits in it is not counted",
                                         folder->path, file->name));

@@ -113,6 +113,8 @@ static const struct {
     {"quarantined", "Bytes that were no records; they are kept in the quarantine folder. Look for a stray "
                     "write in the client."},
     {"database_restored", "Between the backup that was brought back and that day: back up more often."},
+    {"arena_deleted",
+     "Somebody deleted shared memory while no agent had it open: see RemoveIPC in logind.conf(5)."},
     {"host_restart",
      "Stood in shared memory when the host stopped: run an agent, so that little waits there."},
 };

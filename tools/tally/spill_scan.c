@@ -47,19 +47,27 @@ void spill_scan_free(struct spill_scan *scan)
     memset(scan, 0, sizeof(*scan));
 }
 
-static int walk(int fd, void (*take)(void *context, const struct tally_record_header *record), void *context)
+/* carried: NULL: a log. */
+static int walk(int fd, const struct tally_carried *carried,
+                void (*take)(void *context, const struct tally_record_header *record), void *context)
 {
     unsigned char *bytes = must_allocate(PIECE_BYTES);
     struct spill_piece piece = {.bytes = bytes, .offset = sizeof(struct tally_spill_header)};
     enum spill_find found = SPILL_MORE;
     ssize_t got = 0;
 
+    if (carried != NULL)
+        piece.offset = SPILL_CARRIED_OFFSET;
     while (found != SPILL_END && (got = spill_file_read(fd, bytes, PIECE_BYTES, piece.offset)) > 0) {
         size_t at = 0;
         size_t next = 0;
         piece.length = (size_t)got;
         piece.end = got < (ssize_t)PIECE_BYTES;
-        while ((found = spill_piece_find(&piece, at, &next)) == SPILL_RECORD || found == SPILL_DAMAGED) {
+        for (;;) {
+            found = carried != NULL ? spill_carried_find(&piece, carried, at, &next)
+                                    : spill_piece_find(&piece, at, &next);
+            if (found == SPILL_MORE || found == SPILL_END)
+                break;
             const struct tally_record_header *record =
                 (const struct tally_record_header *)(const void *)(bytes + at);
             if (found == SPILL_RECORD)
@@ -73,7 +81,7 @@ static int walk(int fd, void (*take)(void *context, const struct tally_record_he
 }
 
 int spill_scan_file(const struct spill_scan *scan, const struct spill_found *file,
-                    struct tally_spill_header *header, struct stat *status,
+                    struct tally_spill_header *header, struct tally_carried *carried, struct stat *status,
                     void (*take)(void *context, const struct tally_record_header *record), void *context)
 {
     struct spill_name name;
@@ -85,8 +93,11 @@ int spill_scan_file(const struct spill_scan *scan, const struct spill_found *fil
     int fd = spill_file_open(directory, file->name, status);
     close(directory);
     int result = fd < 0 ? fd : spill_file_header(fd, &name, header);
+    bool carries = result == 0 && header->magic == TALLY_CARRIED_MAGIC;
+    if (carries)
+        result = spill_file_carried(fd, carried);
     if (result == 0 && take != NULL)
-        result = walk(fd, take, context);
+        result = walk(fd, carries ? carried : NULL, take, context);
     if (fd >= 0)
         close(fd);
     return result;

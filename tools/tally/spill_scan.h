@@ -17,10 +17,11 @@ struct spill_scan {
 void spill_scan(struct spill_scan *scan, const char *directory, const char *instance);
 void spill_scan_free(struct spill_scan *scan);
 
-/* Call take() with each sound record of a file, whatever its number. header and status are filled in before; take NULL: that is all. Returns
+/* Call take() with each sound record of a file, whatever its number. header and status are filled in before, carried too if
+ * the header has TALLY_CARRIED_MAGIC; take NULL: that is all. Returns
  * 0, or a negative errno value: it is no spill file that may be read. */
 int spill_scan_file(const struct spill_scan *scan, const struct spill_found *file,
-                    struct tally_spill_header *header, struct stat *status,
+                    struct tally_spill_header *header, struct tally_carried *carried, struct stat *status,
                     void (*take)(void *context, const struct tally_record_header *record), void *context);
 
 #endif

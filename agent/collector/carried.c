@@ -1,0 +1,181 @@
+/* carried.c: what clients have carried over out of an arena that had lost its name (shim/carry.c), into that arena's lanes.
+ *
+ * The lane's position in the database decides what counts, as when a lane is drained: it is the same lane, whether the arena is
+ * still open here or not, and the same record counts once, whichever way it comes.
+ *
+ * Who speaks for an arena moves the positions of its lanes. So a file must be its owner's, or the agent's user's; that
+ * the agent's own arenas are of. */
+#include "collector/state.h"
+
+#include "arena/record_check.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PIECE_BYTES (256u * 1024u)
+
+/* ---- whose --------------------------------------------------------------------------- */
+
+/* 1, 0 or the ledger's error. */
+static int may_speak(struct collector *collector, const uint8_t arena[16], const struct stat *status)
+{
+    char path[ARENA_PATH_MAX];
+    char standard[ARENA_PATH_MAX];
+    gid_t group = collector->config->group;
+    if (status->st_uid == geteuid() || status->st_uid == 0)
+        return 1;
+    for (const struct served *served = collector->served; served; served = served->next)
+        if (!memcmp(served->reader.header.uuid, arena, 16))
+            return status->st_uid == served->reader.owner || (group != (gid_t)-1 && status->st_gid == group);
+    /* One that is not here. Of one that was never here there is nothing to spoil. */
+    int known = ledger_arena_known(collector->ledger, arena, path, sizeof path);
+    if (known <= 0)
+        return known < 0 ? known : 1;
+    if (group != (gid_t)-1 && status->st_gid == group)
+        return 1;
+    return arena_path(standard, sizeof standard, NULL, status->st_uid) == 0 && !strcmp(path, standard);
+}
+
+int carried_begin(struct collector *collector, int fd, const struct tally_spill_header *header,
+                  const struct stat *status)
+{
+    struct spill *spill = &collector->spill;
+    int result = spill_file_carried(fd, &spill->parcel);
+    if (result)
+        return result;
+    memcpy(spill->arena, header->arena, sizeof spill->arena);
+    result = may_speak(collector, header->arena, status);
+    return result < 0 ? result : result ? 0 : -EPERM;
+}
+
+/* ---- records -------------------------------------------------------------------------- */
+
+struct parcel {
+    struct collector *collector;
+    const struct spill_found *file;
+    struct ledger_arena *arena;
+    struct ledger_lane *lane;
+    uint32_t number;
+};
+
+static int skip(const struct parcel *parcel, uint64_t position, uint64_t sequence, const char *cause,
+                const char *detail)
+{
+    log_often(LOG_WARNING, "spill file %s: %" PRIu64 " records of lane %u lost (%s): %s", parcel->file->name,
+              sequence - parcel->lane->sequence, parcel->number, cause, detail);
+    return ledger_skip(parcel->collector->ledger, parcel->arena, parcel->number, position, sequence, cause,
+                       detail);
+}
+
+static int keep(const struct parcel *parcel, const void *bytes, uint64_t position, size_t length,
+                uint64_t next_position, uint64_t sequence)
+{
+    char name[QUARANTINE_NAME_MAX];
+    char detail[256];
+    int result = quarantine_keep(&parcel->collector->quarantine, parcel->arena->uuid, parcel->number,
+                                 position, bytes, length, name);
+    snprintf(detail, sizeof detail, "%zu bytes at position %" PRIu64 ", carried over: no record; %s%s",
+             length, position, result ? "not kept: " : "kept as ", result ? strerror(-result) : name);
+    return skip(parcel, next_position, sequence, "quarantined", detail);
+}
+
+/* 0, or the ledger's error. What cannot follow upon what is in the database is passed over. */
+static int take_record(const struct parcel *parcel, struct tally_record_header *record)
+{
+    struct ledger_lane *lane = parcel->lane;
+    int result = 0;
+    if (record->position < lane->position || record->sequence <= lane->sequence)
+        return 0; /* had */
+    if (record->position > lane->position || record->sequence > lane->sequence + 1)
+        result = skip(parcel, record->position, record->sequence - 1, "arena_deleted",
+                      "nobody has carried them over");
+    if (!result)
+        result = ledger_record(parcel->collector->ledger, parcel->arena, parcel->number, record);
+    if (result == -EBADMSG)
+        result = keep(parcel, record, record->position, record->length, record->position + record->length,
+                      record->sequence);
+    parcel->collector->batch.records++;
+    return result;
+}
+
+static int take_padding(const struct parcel *parcel, const void *bytes, uint64_t position)
+{
+    if (parcel->lane->position != position)
+        return 0;
+    return ledger_record(parcel->collector->ledger, parcel->arena, parcel->number, bytes);
+}
+
+static int take_records(const struct parcel *parcel, struct spill_piece *piece)
+{
+    struct spill *spill = &parcel->collector->spill;
+    size_t at = 0;
+    for (;;) {
+        size_t next = at;
+        int result = 0;
+        uint64_t position = spill_carried_position(piece, &spill->parcel, at);
+        switch (spill_carried_find(piece, &spill->parcel, at, &next)) {
+        case SPILL_RECORD:
+            result = take_record(parcel, (struct tally_record_header *)(void *)(piece->bytes + at));
+            break;
+        case SPILL_PADDING:
+            result = take_padding(parcel, piece->bytes + at, position);
+            break;
+        case SPILL_DAMAGED: /* how many there were the next record's number says */
+            if (position >= parcel->lane->position)
+                result = keep(parcel, piece->bytes + at, position, next - at, parcel->lane->position,
+                              parcel->lane->sequence);
+            break;
+        case SPILL_MORE:
+            spill->offset = piece->offset + at;
+            return 1;
+        case SPILL_END:
+            ledger_lane_carried(parcel->arena, parcel->number);
+            return 2;
+        }
+        if (result)
+            return result;
+        at = next;
+    }
+}
+
+/* What the database has already is not read again: it may have been written over while it was copied. */
+static void pass_known(struct spill *spill, const struct ledger_lane *lane)
+{
+    uint64_t known = lane->position > spill->parcel.from ? lane->position - spill->parcel.from : 0;
+    if (spill->offset < SPILL_CARRIED_OFFSET + known)
+        spill->offset = SPILL_CARRIED_OFFSET + known;
+}
+
+int carried_take(struct collector *collector, const struct spill_found *file)
+{
+    struct spill *spill = &collector->spill;
+    struct parcel parcel = {.collector = collector, .file = file, .number = spill->parcel.lane};
+    uint64_t room;
+    int result = batch_room(collector, PIECE_BYTES, &room);
+    if (!result)
+        result = ledger_arena_open(collector->ledger, spill->arena, spill->folders.list[file->folder].path,
+                                   &parcel.arena);
+    if (result)
+        return result;
+    if (parcel.number >= parcel.arena->lane_count)
+        return 2;
+    parcel.lane = &parcel.arena->lanes[parcel.number];
+    pass_known(spill, parcel.lane);
+    struct spill_piece piece = {.bytes = collector->batch.bytes + collector->batch.used,
+                                .offset = spill->offset};
+    ssize_t got = spill_file_read(spill->fd, piece.bytes, (size_t)room / 8 * 8, spill->offset);
+    if (got < 0) {
+        log_often(LOG_WARNING, "spill file %s cannot be read: %s", file->name, strerror((int)-got));
+        return 0;
+    }
+    piece.length = (size_t)got;
+    piece.end = (size_t)got < (size_t)room / 8 * 8;
+    collector->batch.used += (piece.length + 63) / 64 * 64;
+    if (collector->batch.used > BATCH_BYTES_MAX)
+        collector->batch.used = BATCH_BYTES_MAX;
+    return take_records(&parcel, &piece);
+}
