@@ -5,14 +5,13 @@
  * Whatever stands there: the ledger reports no error (it would stop all lanes), the drain makes progress or leaves
  * the lane, and each number that it moved over is counted once, as persisted or as lost.
  */
-#include "fuzz/fuzz.h"
+#include "fuzz/books.h"
 
 #include "collector/state.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <sqlite3.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -39,9 +38,6 @@ struct plan {
 
 static struct {
     struct hand_arena arena;
-    char database[300];
-    unsigned char *pristine; /* the database as it was at first */
-    size_t pristine_bytes;
     struct collector collector;
     struct served served;
     struct agent_config config;
@@ -58,28 +54,10 @@ static void ledger_start(void)
                               &self.served.ledger) == 0);
 }
 
-static void keep_pristine(void)
-{
-    struct stat status;
-    int fd = open(self.database, O_RDONLY | O_CLOEXEC);
-    fuzz_expect(fd >= 0 && fstat(fd, &status) == 0);
-    self.pristine_bytes = (size_t)status.st_size;
-    self.pristine = malloc(self.pristine_bytes);
-    fuzz_expect(self.pristine && read(fd, self.pristine, self.pristine_bytes) == (ssize_t)status.st_size);
-    close(fd);
-}
-
 static void ledger_renew(void)
 {
-    char path[320];
     ledger_close(self.collector.ledger);
-    snprintf(path, sizeof path, "%s-wal", self.database);
-    unlink(path);
-    snprintf(path, sizeof path, "%s-shm", self.database);
-    unlink(path);
-    int fd = open(self.database, O_WRONLY | O_TRUNC | O_CLOEXEC);
-    fuzz_expect(fd >= 0 && write(fd, self.pristine, self.pristine_bytes) == (ssize_t)self.pristine_bytes);
-    close(fd);
+    books_renew();
     ledger_start();
 }
 
@@ -89,7 +67,6 @@ static void start(void)
     hand_arena_make(&self.arena, FUZZ_LANES);
     fuzz_expect(arena_reader_open(&self.served.reader, self.arena.path, geteuid(), (gid_t)-1) == 0);
     snprintf(self.served.path, sizeof self.served.path, "%s", self.arena.path);
-    snprintf(self.database, sizeof self.database, "%s/usage.db", self.arena.folder);
     self.served.lanes = calloc(FUZZ_LANES, sizeof *self.served.lanes);
     snprintf(path, sizeof path, "%s.board", self.arena.path);
     fuzz_expect(board_take(&self.served.board, path, self.arena.header, false, self.board_lanes) == 0);
@@ -101,7 +78,7 @@ static void start(void)
     fuzz_expect(self.collector.batch.bytes != MAP_FAILED);
     ledger_start();
     ledger_close(self.collector.ledger);
-    keep_pristine();
+    books_keep(self.arena.folder);
     ledger_start();
 }
 
@@ -151,31 +128,16 @@ static void fill_ring(uint64_t position, const uint8_t *bytes, size_t length)
 
 /* ---- what has to hold ---------------------------------------------------------------------- */
 
-static int64_t number(sqlite3 *database, const char *sql)
-{
-    sqlite3_stmt *statement = NULL;
-    fuzz_expect(sqlite3_prepare_v2(database, sql, -1, &statement, NULL) == SQLITE_OK);
-    int64_t value = sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
-    sqlite3_finalize(statement);
-    return value;
-}
-
 static void check_database(void)
 {
     const struct ledger_lane *lane = &self.served.ledger->lanes[0];
-    sqlite3 *database = NULL;
-    fuzz_expect(sqlite3_open_v2(self.database, &database, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK);
+    sqlite3 *database = books_open();
     fuzz_expect(lane->committed_position == lane->position && lane->committed_sequence == lane->sequence);
-    if (number(database, "SELECT count(*) FROM lanes")) {
-        fuzz_expect(number(database, "SELECT position FROM lanes") == (int64_t)lane->position);
-        fuzz_expect(number(database, "SELECT sequence FROM lanes") == (int64_t)lane->sequence);
-        fuzz_expect(number(database, "SELECT sequence - persisted - lost FROM lanes") == 0);
-        fuzz_expect(number(database, "SELECT lost FROM lanes") ==
-                    number(database, "SELECT sum(records) FROM losses WHERE numbered = 1"));
+    if (books_number(database, "SELECT count(*) FROM lanes")) {
+        fuzz_expect(books_number(database, "SELECT position FROM lanes") == (int64_t)lane->position);
+        fuzz_expect(books_number(database, "SELECT sequence FROM lanes") == (int64_t)lane->sequence);
     }
-    fuzz_expect(number(database, "SELECT count(*) FROM clients WHERE written <> persisted + lost") == 0);
-    fuzz_expect(number(database, "SELECT coalesce(sum(calls), 0) FROM usage_hourly") ==
-                number(database, "SELECT count(*) FROM usage"));
+    books_balance(database);
     sqlite3_close(database);
 }
 

@@ -28,7 +28,8 @@ fuzz() {
 figures() {
     awk -v target="$1" '/^stat::number_of_executed_units/ { runs = $2 }
         match($0, /cov: [0-9]+/) { edges = substr($0, RSTART + 5, RLENGTH - 5) }
-        END { printf "# note: %s: %d inputs, %d edges\n", target, runs, edges }' "$work/log"
+        END { printf "# note: %s: %d inputs, %d edges\n# tries: %d inputs of %s\n", target, runs, edges, runs, target }' \
+        "$work/log"
 }
 
 for folder in "$corpus"/*/; do

@@ -9,6 +9,9 @@
 
 #include "board/board.h"
 
+#include <dirent.h>
+#include <tally/spill.h>
+
 #define LINES_BYTES (4 * TALLY_CACHE_LINE_BYTES)
 #define SEED_BYTES  16384
 
@@ -195,8 +198,96 @@ static void lane_seed(const struct scene *scene, uint8_t records)
     write_seed("lane", scene->name, "");
 }
 
+/* ---- spill files: the same scenes with the lane full ---------------------------------------- */
+
+static void spill_file(const char *path, uint8_t place, uint8_t index, size_t cut, size_t damage)
+{
+    _Alignas(8) uint8_t bytes[SEED_BYTES];
+    uint8_t entry[4] = {0, place, index, 0};
+    FILE *file = fopen(path, "re");
+    fuzz_expect(file);
+    size_t length = fread(bytes, 1, sizeof bytes, file);
+    uint16_t left = (uint16_t)(length - cut);
+    fclose(file);
+    fuzz_expect(length > cut && length < sizeof bytes);
+    if (damage && damage < left)
+        bytes[damage] ^= 0x5a;
+    add(entry, sizeof entry);
+    add(&left, sizeof left);
+    add(bytes, left);
+}
+
+static void first_name(char *out, size_t bytes, const char *folder)
+{
+    DIR *listing = opendir(folder);
+    const struct dirent *entry;
+    *out = '\0';
+    while (listing && (entry = readdir(listing)))
+        if (entry->d_name[0] != '.')
+            snprintf(out, bytes, "%s/%s", folder, entry->d_name);
+    fuzz_expect(listing && *out);
+    closedir(listing);
+}
+
+/* A log begins anew, and the lane stays full: nobody reads it. */
+static void spill_begin(void)
+{
+    struct tally_usage usage = TALLY_USAGE_INIT;
+    tally_process.overflow = TALLY_OVERFLOW_BLOCK;
+    tally_process.block_timeout_ms = 0;
+    client_renew();
+    while (tally_record(&usage) == 0)
+        ;
+    tally_process.overflow = TALLY_OVERFLOW_SPILL;
+    tally_process.spills = NULL;
+    tally_thread.spill = NULL;
+}
+
+static void spill_seeds(const struct scene *scene)
+{
+    static const struct {
+        const char *name;
+        uint8_t flags; /* as in spill_file.c */
+        uint8_t place;
+        size_t cut;
+        size_t damage;
+    } variants[] = {{"", 1, 0, 0, 0},           {"as-written", 8, 0, 0, 0}, {"taken", 1, 2, 0, 0},
+                    {"common", 1 | 2, 1, 0, 0}, {"torn", 1 | 2, 0, 20, 0},  {"damaged", 8, 0, 0, 500}};
+    char folder[300];
+    char path[600];
+    snprintf(folder, sizeof folder, "%s/spill", client.folder);
+    for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++) {
+        spill_begin();
+        scene->play();
+        first_name(path, sizeof path, folder);
+        const uint8_t one[2] = {variants[i].flags, 0};
+        add(one, sizeof one);
+        spill_file(path, variants[i].place, 1, variants[i].cut, variants[i].damage);
+        write_seed("spill_file", scene->name, variants[i].name);
+        unlink(path);
+    }
+    /* the first is taken, and the log goes on in a second, which comes later or stands there first */
+    for (uint8_t later = 0; later < 2; later++) {
+        const uint8_t two[2] = {later ? 8 | 4 : 8, 1};
+        spill_begin();
+        scene->play();
+        first_name(path, sizeof path, folder);
+        add(two, sizeof two);
+        spill_file(path, 0, 1, 0, 0);
+        unlink(path);
+        scene->play();
+        first_name(path, sizeof path, folder);
+        spill_file(path, 1, 2, 0, 0);
+        unlink(path);
+        write_seed("spill_file", scene->name, later ? "second-later" : "second");
+    }
+}
+
 static void play(const struct scene *scene)
 {
+    if (scene->play != nearly_full && scene->play != two_tenures)
+        spill_seeds(scene);
+    tally_process.overflow = TALLY_OVERFLOW_BLOCK;
     client_renew();
     scene->play();
     if (scene->play == nearly_full) {
@@ -272,9 +363,13 @@ int main(int argc, char **argv)
 {
     if (argc != 2)
         return 2;
+    char spill[300];
     directory = argv[1];
     mkdir(directory, 0755);
     client_start();
+    snprintf(spill, sizeof spill, "%s/spill", client.folder);
+    snprintf(tally_process.spill_directory, sizeof tally_process.spill_directory, "%s", spill);
+    fuzz_expect(mkdir(spill, 0700) == 0);
     for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++)
         play(&scenes[i]);
     arena_seeds();
