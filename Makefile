@@ -26,7 +26,7 @@ AGENT_LIBS = $(eval AGENT_LIBS := $$(shell pkg-config --libs $(AGENT_PACKAGES)) 
 TOOL_CFLAGS = $(eval TOOL_CFLAGS := $$(shell pkg-config --cflags $(TOOL_PACKAGES)))$(TOOL_CFLAGS)
 TOOL_LIBS = $(eval TOOL_LIBS := $$(shell pkg-config --libs $(TOOL_PACKAGES)))$(TOOL_LIBS)
 TEST_LIBS = $(eval TEST_LIBS := $$(shell pkg-config --libs $(TEST_PACKAGES)))$(TEST_LIBS)
-AGENT_PACKAGES := sqlite3 libsystemd inih
+AGENT_PACKAGES := sqlite3 libsystemd inih libcjson
 TOOL_PACKAGES := smartcols libcjson
 TEST_PACKAGES := cmocka libcjson
 

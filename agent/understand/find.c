@@ -1,0 +1,109 @@
+/* find.c: see find.h. */
+#include "understand/find.h"
+#include "understand/json.h"
+
+#include <stddef.h>
+
+/* What holds an answer, in what is handed over. */
+static const char *const answers[][3] = {
+    {"message"},  /* Anthropic: message_start */
+    {"response"}, /* OpenAI: responses' and realtime's events; Cohere v1: stream-end; Gemini's batches */
+    {"response", "body"},  /* OpenAI: batches */
+    {"delta"},             /* Cohere v2: message-end */
+    {"result"},            /* Cloudflare */
+    {"result", "message"}, /* Anthropic: batches */
+    {"metadata"},          /* Bedrock: the last event of ConverseStream, as SDKs wrap it */
+    {"body"},              /* body and headers, side by side */
+    {NULL},
+};
+
+/* What holds usage, in an answer. */
+static const char *const holders[][3] = {
+    {"usage"},
+    {"usageMetadata"},
+    {"usage_metadata"},
+    {"x_groq", "usage"},
+    {"meta"}, /* Cohere v1, and all its embeddings and rankings */
+    {"amazon-bedrock-invocationMetrics"},
+    {"headers"},
+    {"ResponseMetadata", "HTTPHeaders"}, /* boto3 */
+    {NULL},
+};
+
+static const cJSON *follow(const cJSON *object, const char *const path[3])
+{
+    for (int step = 0; object && step < 3 && path[step]; step++)
+        object = json_member(object, path[step]);
+    return cJSON_IsObject(object) ? object : NULL;
+}
+
+const char *find_text(const cJSON *object, const char *name)
+{
+    const cJSON *item = json_member(object, name);
+    return cJSON_IsString(item) && item->valuestring[0] ? item->valuestring : NULL;
+}
+
+static bool take(struct found *out, const cJSON *root, const cJSON *holder, const cJSON *usage,
+                 const char *member, const struct shape *before)
+{
+    const char *type = find_text(root, "type");
+    const struct shape *shape = shape_of(usage, type ? type : find_text(holder, "type"), before);
+    /* `meta` and headers hold much else */
+    bool usage_by_name = member && member[0] == 'u';
+    if (shape || (usage_by_name && usage->child && !out->usage))
+        *out = (struct found){usage, holder, member, shape};
+    return shape;
+}
+
+/* Moonshot puts a stream's usage into the choice. */
+static const cJSON *first_choice(const cJSON *answer)
+{
+    const cJSON *choices = json_member(answer, "choices");
+    return cJSON_IsArray(choices) ? choices->child : NULL;
+}
+
+static bool find_in(struct found *out, const cJSON *root, const cJSON *answer, const struct shape *before)
+{
+    for (size_t i = 0; holders[i][0]; i++) {
+        const cJSON *usage = follow(answer, holders[i]);
+        if (usage && take(out, root, answer, usage, holders[i][0], before))
+            return true;
+    }
+    const cJSON *usage = json_member(first_choice(answer), "usage");
+    return cJSON_IsObject(usage) && take(out, root, answer, usage, "usage", before);
+}
+
+/* The user's own metadata, which many APIs echo, is never looked into: Bedrock's stands alone in its event. */
+static bool may_hold(const cJSON *root, const char *name)
+{
+    return name[0] != 'm' || name[2] != 't' || !root->child->next;
+}
+
+void find_usage(const cJSON *root, const struct shape *before, struct found *out)
+{
+    *out = (struct found){NULL, NULL, NULL, NULL};
+    if (!cJSON_IsObject(root) || !root->child)
+        return;
+    /* what most hand over: the object itself, or an answer with its usage */
+    if (!json_member(root, "usage") && !json_member(root, "usageMetadata") &&
+        take(out, root, root, root, NULL, before))
+        return;
+    if (find_in(out, root, root, before))
+        return;
+    for (size_t i = 0; answers[i][0]; i++) {
+        const cJSON *answer = follow(root, answers[i]);
+        if (answer && may_hold(root, answers[i][0]) && find_in(out, root, answer, before))
+            return;
+    }
+}
+
+const cJSON *find_answer(const cJSON *root)
+{
+    for (size_t i = 0; answers[i][0]; i++) {
+        const cJSON *answer = follow(root, answers[i]);
+        if (answer && may_hold(root, answers[i][0]) &&
+            (json_member(answer, "id") || json_member(answer, "model")))
+            return answer;
+    }
+    return root;
+}
