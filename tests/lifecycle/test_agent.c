@@ -1,6 +1,8 @@
 /* The agent: killed and restarted under load, absent and back, stopped in good order. */
 #include "support/test.h"
 
+#include "support/tries.h"
+
 static void restarted_under_load_twenty_times(void **state)
 {
     struct room *room = *state;
@@ -25,6 +27,7 @@ static void restarted_under_load_twenty_times(void **state)
     books_expect_complete(room, room_refused(room));
     assert_int_equal(
         books_number(room, "SELECT count(*) FROM clients WHERE ended = 'clean' AND complete = 1"), 4);
+    tries(20, "restarts of the agent");
 }
 
 static void killed_together_with_its_clients(void **state)
@@ -50,6 +53,7 @@ static void killed_together_with_its_clients(void **state)
     books_expect_complete(room, books_refused(room, 8 * 3));
     assert_int_equal(books_number(room, "SELECT count(*) FROM clients WHERE ended = 'died' AND complete = 1"),
                      8);
+    tries(8, "agents killed together with their clients");
 }
 
 static void absent_then_back(void **state)
@@ -77,6 +81,7 @@ static void absent_then_back(void **state)
                      1); /* TALLY_DURABLE: the client has found the board that was not there */
     assert_int_equal(books_number(room, "SELECT count(*) FROM usage"), 350);
     books_expect_ends(room, 2, 0, 0);
+    tries(250, "records without an agent");
 }
 
 /* A stopped agent has drained what there was; nothing is waiting behind it. */

@@ -1,6 +1,8 @@
 /* Calls in flight: on many threads, across fork, and when their process dies. */
 #include "support/test.h"
 
+#include "support/tries.h"
+
 static const int estimated = 2; /* TALLY_FLAG_ESTIMATED */
 
 static void begun_told_and_ended_on_three_threads(void **state)
@@ -22,6 +24,7 @@ static void begun_told_and_ended_on_three_threads(void **state)
     assert_int_equal(books_number(room, "SELECT sum(calls) FROM usage_hourly"), 1600);
     assert_int_equal(books_number(room, "SELECT sum(output_tokens) FROM usage_hourly"),
                      books_number(room, "SELECT sum(output_tokens) FROM usage"));
+    tries(1600, "calls in flight");
 }
 
 static void killed_with_open_calls(void **state)
@@ -45,6 +48,7 @@ static void killed_with_open_calls(void **state)
     books_expect_text(room, "1|25",
                       "SELECT sum(calls) || '|' || sum(output_tokens) FROM usage_hourly "
                       "WHERE status = 'aborted'");
+    tries(1, "calls whose process was killed");
 }
 
 static void killed_with_open_calls_and_no_agent(void **state)
@@ -60,6 +64,7 @@ static void killed_with_open_calls_and_no_agent(void **state)
                                   "AND flags & %d",
                                   estimated),
                      5);
+    tries(5, "calls whose process was killed");
 }
 
 static void open_calls_survive_the_agent(void **state)

@@ -2,6 +2,8 @@
 #include "support/command.h"
 #include "support/test.h"
 
+#include "support/tries.h"
+
 #include <cjson/cJSON.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -165,6 +167,7 @@ static void unknown_is_never_0(void **state)
     assert_int_equal(csv.status, 0);
     assert_non_null(strstr(csv.out, "\na,b,1,0,0,0,0,,,"));
     command_release(&csv);
+    tries(3, "outputs");
 }
 
 /* Rollups and raw rows, and both bounds within an hour. */
@@ -443,6 +446,7 @@ static void the_audit_notices(void **state)
         room, "INSERT INTO losses(arena_id, lane, client_id, cause, numbered, records, first_unix_ns,"
               " last_unix_ns) VALUES (1, 0, 1, 'quarantined', 1, 1, 0, 0)");
     expect_audit(room, 0, 0, 0);
+    tries(4, "ways in which the books were made wrong");
 }
 
 static void the_audit_counts_what_waits(void **state)

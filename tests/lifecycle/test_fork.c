@@ -1,6 +1,8 @@
 /* fork, vfork: parent and child are clients of their own, and neither touches the other's records. */
 #include "support/test.h"
 
+#include "support/tries.h"
+
 #include <tally/tally.h>
 
 static void fork_in_a_threaded_process(void **state)
@@ -57,6 +59,7 @@ static void fork_in_a_signal_handler(void **state)
     assert_int_equal(books_number(room, "SELECT count(*) FROM (SELECT user FROM usage WHERE user LIKE 'w%%' "
                                         "GROUP BY user HAVING count(*) = 30)"),
                      300);
+    tries(300, "forks in a signal handler");
 }
 
 static void vfork_child_records_as_its_parent(void **state)

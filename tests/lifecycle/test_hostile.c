@@ -261,6 +261,7 @@ static void each_damaged_lane_is_counted(void **state)
     assert_int_equal(audit.lost, 3);
     assert_int_equal(audit.unaccounted, 0);
     assert_int_equal(books_number(room, "SELECT lost FROM clients"), 3);
+    tries(3, "lanes damaged");
 }
 
 /* A header that a hole has wiped looks like a lane of an older day. One such lane must not make the agent put the whole
@@ -370,6 +371,7 @@ static void truncated_under_the_agent(void **state)
         agent_recover(room);
         assert_true(books_number(room, "SELECT count(*) FROM usage") >= rows + 30);
     }
+    tries(1, "arenas truncated");
 }
 
 static void replaced_while_in_use(void **state)

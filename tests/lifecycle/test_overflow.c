@@ -1,6 +1,8 @@
 /* A full lane: refused or waited for, within bounds, and counted. */
 #include "support/test.h"
 
+#include "support/tries.h"
+
 static void drop_refuses_at_once_and_counts(void **state)
 {
     struct room *room = *state;
@@ -18,6 +20,7 @@ static void drop_refuses_at_once_and_counts(void **state)
     assert_int_equal(books_number(room, "SELECT refused FROM clients"), room_refused(room));
     /* a refused record has no number, so the end is clean and complete */
     books_expect_text(room, "clean|1", "SELECT ended || '|' || complete FROM clients");
+    tries(room_refused(room), "records refused");
 }
 
 static void blocking_without_an_agent_is_refused(void **state)
@@ -32,6 +35,7 @@ static void blocking_without_an_agent_is_refused(void **state)
     agent_start(room);
     books_await_ended(room);
     books_expect_complete(room, 1);
+    tries(room_refused(room), "records refused");
 }
 
 static void blocking_on_a_stopped_agent_is_bounded(void **state)
@@ -48,6 +52,7 @@ static void blocking_on_a_stopped_agent_is_bounded(void **state)
     agent_resume(room);
     books_await_ended(room);
     books_expect_complete(room, room_refused(room));
+    tries(room_refused(room), "records refused");
 }
 
 /* Whether the first lane has no room for another record of the client's. */

@@ -2,6 +2,8 @@
  * processes at once. */
 #include "support/test.h"
 
+#include "support/tries.h"
+
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -39,6 +41,7 @@ static void prefork_server_with_kills(void **state)
     assert_true(books_number(room, "SELECT count(*) FROM clients WHERE ended = 'died'") >= 10);
     assert_true(books_number(room, "SELECT count(*) FROM clients WHERE ended = 'clean'") >= 2);
     assert_int_equal(books_number(room, "SELECT count(*) FROM clients WHERE complete = 0"), 0);
+    tries(40, "workers killed");
 }
 
 static void prefork_server_itself_killed(void **state)

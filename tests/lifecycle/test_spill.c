@@ -1,6 +1,8 @@
 /* Spill files: what has no room in shared memory is kept all the same, and counted once. */
 #include "support/test.h"
 
+#include "support/tries.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -143,6 +145,7 @@ static void more_threads_than_lanes_spill(void **state)
     expect_all(room);
     assert_true(logs(room) >= 6);
     books_expect_text(room, "clean", "SELECT ended FROM clients");
+    tries(room_acknowledged(room), "records of threads without a lane");
 }
 
 static void without_an_arena_all_is_spilled(void **state)
@@ -170,6 +173,7 @@ static void without_an_arena_all_is_spilled(void **state)
     books_expect_text(room, "clean|3",
                       "SELECT ended || '|' || (SELECT count(*) FROM usage WHERE client_id = c.id)"
                       " FROM clients c WHERE service = 'one'");
+    tries(room_acknowledged(room), "records without shared memory");
 }
 
 /* ---- races ------------------------------------------------------------------------------ */
@@ -187,6 +191,7 @@ static void writers_and_taker_race(void **state)
     expect_all(room);
     assert_true(books_number(room, "SELECT sum(sequence) FROM lanes l JOIN arenas a ON a.id = l.arena_id "
                                    "WHERE spill_uid >= 0") > 0);
+    tries(room_acknowledged(room), "records raced with their taker");
 }
 
 static void both_sides_killed_at_random(void **state)
@@ -212,6 +217,7 @@ static void both_sides_killed_at_random(void **state)
     books_expect_complete(room, 0);
     assert_int_equal(room_refused(room), 0);
     assert_int_equal(books_number(room, "SELECT count(*) FROM losses"), 0);
+    tries(40, "agents and clients killed at random");
 }
 
 static void children_spill_for_themselves(void **state)
@@ -325,6 +331,7 @@ static void damage_is_set_aside_and_counted(void **state)
     assert_int_equal(audit.unaccounted, 0);
     assert_int_equal(books_number(room, "SELECT count(*) FROM usage"), 999);
     assert_int_equal(books_number(room, "SELECT records FROM losses WHERE cause = 'quarantined'"), 1);
+    tries(1, "records damaged in a file");
 }
 
 static void a_file_that_is_gone_is_a_named_loss(void **state)
@@ -352,6 +359,7 @@ static void a_file_that_is_gone_is_a_named_loss(void **state)
     assert_int_equal(books_number(room, "SELECT records FROM losses WHERE cause = 'spill_missing'"),
                      audit.lost);
     assert_int_equal(books_number(room, "SELECT count(*) FROM usage"), 600 - audit.lost);
+    tries(1, "files removed");
 }
 
 /* An earlier agent died between its renaming and its commit, or between its commit and its unlinking. */

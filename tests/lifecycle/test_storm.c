@@ -1,6 +1,8 @@
 /* Signal handlers that call tally in the middle of its own calls. */
 #include "support/test.h"
 
+#include "support/tries.h"
+
 /* Lane numbers stay unbroken (the independent reading says so), nobody's record is harmed, and each call that
  * found another in its way is counted as reentered. */
 static void storm(struct room *room, const char *how, bool hits)
@@ -17,6 +19,7 @@ static void storm(struct room *room, const char *how, bool hits)
     books_await_ended(room);
     wait_until(books_number(room, "SELECT sum(refused_reentered) FROM arenas") == (int64_t)reentered);
     books_expect_complete(room, reentered);
+    tries(20000, "signals in the middle of tally's own calls");
 }
 
 static void expect_clean(const struct room *room)

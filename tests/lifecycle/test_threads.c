@@ -1,6 +1,8 @@
 /* Threads: short ones by the thousand, every way in which they end, more of them than lanes. */
 #include "support/test.h"
 
+#include "support/tries.h"
+
 /* Lanes are used again: the arena does not grow with the number of threads that ever lived. */
 static void expect_few_lanes(const struct room *room, uint32_t most)
 {
@@ -37,6 +39,7 @@ static void ten_thousand_short_threads(void **state)
     books_expect_text(room, "10032", "SELECT count(*) FROM usage");
     books_expect_text(room, "clean", "SELECT group_concat(ended) FROM clients");
     assert_int_equal(books_number(room, "SELECT tenures_open FROM clients"), 0);
+    tries(10032, "short threads");
 }
 
 static void short_threads_without_an_agent(void **state)
