@@ -48,6 +48,7 @@ broken() {
     return 1
 }
 
+mutations=0
 # holds MODEL [SWITCH...]; breaks MODEL ASSERTION SWITCH...
 holds() {
     local name="$* holds"
@@ -65,6 +66,7 @@ breaks() {
         skip "$name" "not installed:$missing"
     else
         check "$name" broken "$assertion" "$model" "$@"
+        mutations=$((mutations + 1))
     fi
 }
 
@@ -119,5 +121,7 @@ breaks shutdown waits_for_nobody NO_SLICE
 breaks shutdown durable_in_truth PUBLISHED_BEFORE_COMMIT
 breaks shutdown durable_in_truth NO_AGENT_MEANS_DURABLE
 
-[ -n "$missing" ] || awk '{ sum += $1 } END { print "# note: " NR " searches, " sum " states" }' "$work/states"
+[ -n "$missing" ] || awk -v mutations="$mutations" '{ sum += $1 }
+    END { printf "# note: %d searches, %d states\n# tries: %d states\n# tries: %d model mutations\n", NR, sum, sum, mutations }' \
+    "$work/states"
 finish
