@@ -70,6 +70,8 @@ help:
 	@echo 'make check           install what is missing, build, run all tests (ONLY=NAME: those that match)'
 	@echo 'make check-sanitize  the tests that can, under ASan and UBSan, then under TSan'
 	@echo 'make fuzz            fuzz shared memory as both sides read it (SECONDS=60 for each target)'
+	@echo 'make proof           what is claimed, how it was tried, how often: the long form, some hours (ONLY=NAME)'
+	@echo 'make soak            20,000 records a second for half an hour: does anything grow? (SECONDS=1800)'
 	@echo 'make proof-peers     the same kills on LTTng-UST, iceoryx, Boost and a queue with a thread'
 	@echo 'make lint            clang-tidy, cppcheck, clang-format, shellcheck, man pages'
 	@echo 'make bench           what a record costs, beside named peers (JSON=1: as JSON)'
@@ -183,7 +185,7 @@ jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 check:
 	@tools/bootstrap check
 	+@$(MAKE) --no-print-directory $(jobs) tests
-	@tests/run --build '$(BUILD)' $(if $(ONLY),--only '$(ONLY)') $(TESTS)
+	@tests/run --build '$(BUILD)' --claims tests/claims $(if $(ONLY),--only '$(ONLY)') $(TESTS)
 
 # Left out: what kills at every instruction (a sanitizer's own would be most of them), and
 # what looks at the build rather than at the code.
@@ -219,6 +221,20 @@ fuzz:
 	@TALLY_FUZZ_SECONDS=$(SECONDS) tests/run --build '$(BUILD)' --timeout $$(($(SECONDS) * 10 + 900)) tests/fuzz/run.sh
 
 # What the same kills do to others: tests/peers/README.md.
+# The long form of what is claimed: more tries of the same.
+.PHONY: proof soak
+proof:
+	@tools/bootstrap check
+	+@$(MAKE) --no-print-directory $(jobs) tests
+	@TALLY_TEST_LONG=1 TALLY_FUZZ_SECONDS=$${TALLY_FUZZ_SECONDS:-120} tests/run --build '$(BUILD)' --timeout 14400 \
+	  --claims tests/claims --claimed $(if $(ONLY),--only '$(ONLY)') $(TESTS)
+soak: SECONDS = 1800
+soak:
+	@tools/bootstrap check
+	+@$(MAKE) --no-print-directory $(jobs) tests
+	@TALLY_TEST_SOAK_SECONDS=$(SECONDS) tests/run --build '$(BUILD)' --timeout $$(($(SECONDS) + 900)) \
+	  '$(BUILD)/tests/lifecycle/test_soak'
+
 .PHONY: proof-peers
 proof-peers:
 	@tools/bootstrap peers
