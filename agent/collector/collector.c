@@ -305,6 +305,8 @@ static int drain_all(struct collector *collector, char error[COLLECTOR_ERROR_BYT
     }
     if (result && !error[0])
         snprintf(error, COLLECTOR_ERROR_BYTES, "%s", ledger_error(collector->ledger));
+    if (!result)
+        stations_retire(collector);
     return result;
 }
 

@@ -19,9 +19,13 @@
 
 struct ledger;
 
+struct price_table;
+
 struct ledger_options {
     const char *state_directory; /* usage.db is, or will be, in it */
-    int64_t retention_ns;        /* age at which raw rows go; 0: never */
+    const struct price_table
+        *prices; /* the caller's, until ledger_set_prices() or ledger_close(); NULL: costs stay unknown */
+    int64_t retention_ns; /* age at which raw rows go; 0: never */
 };
 
 /* The agent's view of one lane. Fields outside `ledger` are the caller's to read; position and
@@ -48,6 +52,8 @@ struct ledger_arena {
 int ledger_open(struct ledger **out, const struct ledger_options *options);
 void ledger_close(struct ledger *ledger);
 const char *ledger_error(const struct ledger *ledger);
+/* Rows are priced by another list from now on. At any time, within a transaction too. */
+void ledger_set_prices(struct ledger *ledger, const struct price_table *prices);
 
 /* Take an arena into account and load its lanes' positions. header: checked, in private memory. path: for people.
  * Not within a transaction. The arena lives until ledger_detach(). */
@@ -70,8 +76,8 @@ int ledger_detach(struct ledger *ledger, struct ledger_arena *arena, bool retire
 int ledger_log_open(struct ledger *ledger, const uint8_t log[16], uid_t uid, const char *folder,
                     struct ledger_arena **out);
 /* An arena that clients have found gone, and carried records out of (include/tally/spill.h): the attached one, or, within a
- * transaction and until its end, what the database knows of it. path: where it was last, for people, if it knows nothing. */
-int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char *path,
+ * transaction and until its end, what the database knows of it. folder: where the files stand, for people, if it knows nothing. */
+int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char *folder,
                       struct ledger_arena **out);
 /* What was carried over of a lane has been taken. If the arena is not attached its tenure ends with the transaction, cleanly. */
 void ledger_lane_carried(struct ledger_arena *arena, uint32_t number);

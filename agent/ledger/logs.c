@@ -16,6 +16,14 @@ static struct ledger_arena *find(const struct ledger *ledger, const uint8_t log[
     return NULL;
 }
 
+/* A name for people; of no file. */
+static void name_log(char *path, size_t bytes, const char *folder, const uint8_t id[16])
+{
+    int length = snprintf(path, bytes, "%s/" TALLY_SPILL_PREFIX, folder);
+    for (int i = 0; i < 16 && length > 0 && (size_t)length + 3 < bytes; i++)
+        length += snprintf(path + length, 3, "%02x", id[i]);
+}
+
 int ledger_log_open(struct ledger *ledger, const uint8_t log[16], uid_t uid, const char *folder,
                     struct ledger_arena **out)
 {
@@ -31,9 +39,7 @@ int ledger_log_open(struct ledger *ledger, const uint8_t log[16], uid_t uid, con
         return result;
     struct ledger_arena *arena = *out;
     struct arena_row *row = &arena->private_->row;
-    int length = snprintf(path, sizeof(path), "%s/" TALLY_SPILL_PREFIX, folder);
-    for (int i = 0; i < 16 && length > 0 && (size_t)length + 3 < sizeof(path); i++)
-        length += snprintf(path + length, 3, "%02x", log[i]);
+    name_log(path, sizeof(path), folder, log);
     arena->private_->log = arena->private_->brief = true;
     memcpy(arena->uuid, log, 16);
     memcpy(row->uuid, log, 16);
@@ -55,9 +61,10 @@ static struct ledger_arena *find_arena(const struct ledger *ledger, const uint8_
     return NULL;
 }
 
-int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char *path,
+int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char *folder,
                       struct ledger_arena **out)
 {
+    char path[4096 + 64];
     int result = ledger_begin(ledger);
     if (result)
         return result;
@@ -70,6 +77,7 @@ int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char 
     struct ledger_arena *arena = *out;
     struct arena_row *row = &arena->private_->row;
     arena->private_->brief = true;
+    name_log(path, sizeof(path), folder, uuid);
     memcpy(arena->uuid, uuid, 16);
     memcpy(row->uuid, uuid, 16);
     row->spill_uid = -1;

@@ -1,0 +1,270 @@
+/* The arena changes under its clients and its agent: deleted with no agent there, or with one that ends before it is through; of
+ * another version; under a name that a stranger has. What happens to records, what is counted as lost, who says so. */
+#include "support/test.h"
+#include "support/tries.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <tally/abi.h>
+#include <tally/spill.h>
+
+static bool said(const struct room *room, const char *words)
+{
+    char path[ROOM_PATH_MAX];
+    char line[1200];
+    bool found = false;
+
+    snprintf(path, sizeof(path), "%s/agent.log", room->directory);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL)
+        found = strstr(line, words) != NULL;
+    if (file != NULL)
+        fclose(file);
+    return found;
+}
+
+/* As systemd's RemoveIPC: everything of the user's in /dev/shm. */
+static void remove_ipc(const struct room *room)
+{
+    static const char *const suffixes[] = {"", ".board", ".lock"};
+
+    for (int i = 0; i < 3; i++) {
+        char path[sizeof(room->arena_path) + 8];
+        snprintf(path, sizeof(path), "%s%s", room->arena_path, suffixes[i]);
+        unlink(path);
+    }
+}
+
+/* Every writer's records are there, once each: all that were acknowledged, and one more at most that was under way. */
+static void expect_rows(const struct room *room)
+{
+    for (uint32_t i = 0; i < room->counters->writer_count; i++) {
+        int64_t rows = books_number(room, "SELECT count(*) FROM usage WHERE user = 'w%u'", i);
+        int64_t last =
+            books_number(room, "SELECT coalesce(max(output_tokens), 0) FROM usage WHERE user = 'w%u'", i);
+        int64_t distinct =
+            books_number(room, "SELECT count(DISTINCT output_tokens) FROM usage WHERE user = 'w%u'", i);
+        assert_in_range(rows, room->counters->writers[i].acknowledged, room->counters->writers[i].attempted);
+        assert_int_equal(rows, last);
+        assert_int_equal(rows, distinct);
+    }
+}
+
+static bool all_in(const struct room *room)
+{
+    return books_spill_files(room) == 0 &&
+           books_number(room, "SELECT count(*) FROM usage") >= (int64_t)room_acknowledged(room);
+}
+
+static void expect_even_books(const struct room *room)
+{
+    struct audit audit;
+
+    expect_rows(room);
+    assert_int_equal(books_spill_files(room), 0);
+    books_audit(room, &audit);
+    if (audit.status != 0) {
+        char *output;
+        room_capture(room, &output, "tally", "audit", (char *)NULL);
+        print_error("%s\n", output);
+        free(output);
+    }
+    assert_int_equal(audit.unaccounted, 0);
+    assert_int_equal(audit.waiting, 0);
+    assert_int_equal(audit.lost, 0);
+    assert_int_equal(audit.status, 0);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM losses"), 0);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM lanes WHERE persisted <> sequence"), 0);
+}
+
+/* ---- deleted, and nobody had it open ------------------------------------------------------ */
+
+/* The client finds out when it ends; or, with a second gone by, as it records. Before any agent has ever been there. */
+static void deleted_before_any_agent(void **state)
+{
+    struct room *room = *state;
+
+    struct program *client = room_start(room, "client", "together=3,10", "record=10", "stage=1", "await=1",
+                                        "record=10", "new=x", "object=5", "begin", "exit=0", NULL);
+    room_await_stage(room, 1);
+    assert_int_equal(unlink(room->arena_path), 0);
+    room_go(room, 1);
+    room_expect_exit(room, client, 0);
+    agent_recover(room);
+    expect_even_books(room);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM usage WHERE status <> 'aborted'"), 55);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM usage WHERE status = 'aborted'"), 1);
+    assert_int_equal(
+        books_number(room, "SELECT count(*) FROM clients WHERE ended IS NOT NULL AND complete = 1"), 2);
+    /* again: nothing twice */
+    agent_recover(room);
+    expect_even_books(room);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM usage"), 56);
+}
+
+/* The agent leaves, its user's shared memory is removed, programs go on: what a logout does to those under nohup. Among them
+ * one that is killed after it has noticed. */
+static void removed_after_the_agent_left(void **state)
+{
+    struct room *room = *state;
+    enum { ROUNDS = 5 };
+
+    room_set(room, "TALLY_OVERFLOW", "spill"); /* they never stop */
+    for (int i = 0; i < ROUNDS; i++) {
+        agent_start(room);
+        struct program *client = room_start(room, i % 2 ? "client" : "client-static", "background=2",
+                                            "await=1", "stop", "exit=0", NULL);
+        uint64_t before = room_acknowledged(room);
+        wait_until(room_acknowledged(room) >= before + 100);
+        if (i % 2)
+            agent_kill(room);
+        else
+            agent_stop(room);
+        before = room_acknowledged(room);
+        wait_until(room_acknowledged(room) >= before + 50);
+        remove_ipc(room);
+        /* it records on, notices, and makes a new one */
+        wait_until(access(room->arena_path, F_OK) == 0);
+        before = room_acknowledged(room);
+        wait_until(room_acknowledged(room) >= before + 50);
+        if (i >= 3) {
+            room_kill(room, client);
+        } else {
+            room_go(room, 1);
+            room_expect_exit(room, client, 0);
+        }
+        agent_start(room);
+        wait_until(all_in(room));
+        agent_stop(room);
+        agent_recover(room);
+        expect_even_books(room);
+        room_go(room, 0);
+    }
+    tries(ROUNDS, "arenas removed under living clients with no agent there");
+}
+
+/* The agent has it open, and dies before it is through. */
+static void agent_dies_while_it_drains_an_orphan(void **state)
+{
+    struct room *room = *state;
+
+    room_set(room, "TALLY_OVERFLOW", "spill");
+    agent_start(room);
+    struct program *client = room_start(room, "client", "background=2", "await=1", "stop", "exit=0", NULL);
+    wait_until(books_number(room, "SELECT count(*) FROM usage") > 0);
+    agent_pause(room);
+    uint64_t before = room_acknowledged(room);
+    wait_until(room_acknowledged(room) >= before + 50);
+    assert_int_equal(unlink(room->arena_path), 0);
+    wait_until(access(room->arena_path, F_OK) == 0);
+    agent_kill(room);
+    room_go(room, 1);
+    room_expect_exit(room, client, 0);
+    agent_start(room);
+    wait_until(all_in(room));
+    agent_stop(room);
+    agent_recover(room);
+    expect_even_books(room);
+    assert_int_equal(
+        books_number(room, "SELECT count(*) FROM clients WHERE ended = 'clean' AND complete = 1"), 1);
+}
+
+/* Killed before it could notice. How much was there nobody knows: a loss by name, without a number. */
+static void killed_in_a_deleted_arena(void **state)
+{
+    struct room *room = *state;
+
+    agent_start(room);
+    struct program *client =
+        room_start(room, "client", "record=10", "stage=1", "await=1", "record=7", "stage=2", "await=2", NULL);
+    room_await_stage(room, 1);
+    wait_until(books_number(room, "SELECT count(*) FROM usage") == 10);
+    agent_stop(room);
+    remove_ipc(room);
+    room_go(room, 1);
+    room_await_stage(room, 2);
+    room_kill(room, client);
+    agent_start(room);
+    wait_until(said(room, "that were known are gone"));
+    books_expect_text(room, "arena_deleted|1|NULL",
+                      "SELECT cause || '|' || count(*) || '|' || ifnull(sum(records), 'NULL') FROM losses");
+    assert_int_equal(books_number(room, "SELECT count(*) FROM clients WHERE ended = 'died' AND complete = 0"),
+                     1);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM arenas WHERE retired_unix_ns IS NULL"), 1);
+    /* and once */
+    agent_stop(room);
+    agent_start(room);
+    agent_stop(room);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM losses"), 1);
+}
+
+/* A client that cannot see the name any more (chroot, another mount namespace) carries over what the agent drains anyway. */
+static void carried_over_and_drained_too(void **state)
+{
+    struct room *room = *state;
+    char other[sizeof(room->arena_path) + 16];
+
+    snprintf(other, sizeof(other), "%s.real", room->arena_path);
+    agent_start(room);
+    agent_pause(room);
+    struct program *client =
+        room_start(room, "client", "record=20", "stage=1", "await=1", "record=20", "exit=0", NULL);
+    room_await_stage(room, 1);
+    assert_int_equal(rename(room->arena_path, other), 0);
+    room_go(room, 1);
+    room_expect_exit(room, client, 0);
+    assert_true(books_spill_files(room) > 0);
+    assert_int_equal(rename(other, room->arena_path), 0);
+    agent_resume(room);
+    books_await_ended(room);
+    agent_stop(room);
+    expect_even_books(room);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM usage"), 40);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM arenas"), 1);
+}
+
+/* ---- waiting for room in an arena that goes ------------------------------------------------- */
+
+/* It does not wait out its minute. */
+static void a_writer_that_waits_moves_on(void **state)
+{
+    struct room *room = *state;
+
+    room_set(room, "TALLY_LANE_KIB", "16");
+    room_set(room, "TALLY_BLOCK_MS", "60000");
+    agent_start(room);
+    agent_pause(room);
+    struct program *client = room_start(room, "client", "fill=1000", "shutdown=0", "exit=0", NULL);
+    /* full: it stands still */
+    uint64_t before;
+    do {
+        before = room_acknowledged(room);
+        nanosleep(&(struct timespec){0, 100000000}, NULL);
+    } while (before == 0 || room_acknowledged(room) != before);
+    assert_true(before < 1000);
+    assert_int_equal(unlink(room->arena_path), 0);
+    wait_until(room_acknowledged(room) > before); /* in the new arena; the agent is still paused */
+    agent_resume(room);
+    room_expect_exit(room, client, 0);
+    assert_int_equal(room_refused(room), 0);
+    wait_until(books_number(room, "SELECT count(*) FROM usage") == 1000);
+    agent_stop(room);
+    agent_recover(room);
+    expect_even_books(room);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        room_test(deleted_before_any_agent),
+        room_test(removed_after_the_agent_left),
+        room_test(agent_dies_while_it_drains_an_orphan),
+        room_test(killed_in_a_deleted_arena),
+        room_test(carried_over_and_drained_too),
+        room_test(a_writer_that_waits_moves_on),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
