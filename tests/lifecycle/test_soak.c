@@ -31,16 +31,19 @@ struct soak {
 static struct soak plan(void)
 {
     const char *said = getenv("TALLY_TEST_SOAK_SECONDS");
+    const char *longer = getenv("TALLY_TEST_LONG");
     double seconds = said ? strtod(said, NULL) : 0;
     struct soak soak = {.seconds = 16, .kept_s = 5};
 
+    if (said == NULL && longer != NULL && strcmp(longer, "0") != 0)
+        seconds = 1800;
     if (seconds > 0) {
         soak.seconds = seconds;
         soak.kept_s = seconds >= 300 ? 60 : seconds / 5 < 5 ? 5 : (int)(seconds / 5);
     }
     /* until rows have gone for the first time, and their pages have been used again */
     soak.warm_s = soak.kept_s * 2.0;
-    if (said && seconds > soak.warm_s * 2)
+    if (seconds > soak.warm_s * 2)
         soak.seconds -= soak.warm_s;
     return soak;
 }
