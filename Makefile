@@ -106,13 +106,13 @@ $(BUILD)/tests/%.o: tests/%.c $(BUILD)/flags
 	$(call compile,-Itests -Iagent -Ishim -I$(BUILD)/agent $(AGENT_CFLAGS))
 .SECONDARY:
 
-# SQL files become C strings.
-SQL := $(patsubst %,$(BUILD)/%.inc,$(wildcard agent/store/*.sql))
-$(BUILD)/agent/store/%.sql.inc: agent/store/%.sql
+# SQL files and the built-in price list become C strings.
+SQL := $(patsubst %,$(BUILD)/%.inc,$(wildcard agent/store/*.sql) agent/price/builtin.json)
+$(BUILD)/agent/%.inc: agent/%
 	@mkdir -p $(@D)
 	$(call say,SQL)sed -e 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $< > $@
 $(AGENT_OBJECTS): | $(SQL)
-$(BUILD)/agent/store/schema.o: $(SQL)
+$(BUILD)/agent/store/schema.o $(BUILD)/agent/price/table.o: $(SQL)
 
 -include $(patsubst %.c,$(BUILD)/%.d,$(SHIM_SOURCES) $(AGENT_SOURCES) $(wildcard agent/*.c) $(TOOL_SOURCES) $(DEMO_SOURCES) \
   $(BENCH_SOURCES) $(SUPPORT_SOURCES) $(UNIT_SOURCES) $(PROCESS_SOURCES) $(HELPER_SOURCES) $(CRASH_SOURCES) \

@@ -111,9 +111,17 @@ static void values_of_row(const struct usage_row *row, struct call *call)
         values->numbers[USAGE_NUMBER_flags] &= ~(int64_t)TALLY_FLAG_ESTIMATED;
 }
 
-static int insert_row(struct ledger *ledger, const struct usage_row *row, struct text service)
+/* understood: of just this row's usage object, or NULL. */
+static int insert_row(struct ledger *ledger, struct usage_row *row, const struct understood *understood,
+                      struct text service)
 {
-    int result = store_usage_insert(ledger->store, row);
+    enum understood_kind kind;
+    int result = cost_row(&ledger->costing, ledger->store, understood, row, &kind);
+    if (!result)
+        result = store_usage_insert(ledger->store, row);
+    if (!result && (kind == UNDERSTOOD_UNKNOWN || kind == UNDERSTOOD_DAMAGED))
+        result = store_unknown_shape(ledger->store, row->values->texts[USAGE_TEXT_provider],
+                                     kind == UNDERSTOOD_UNKNOWN ? "unknown" : "damaged", row->time_unix_ns);
     if (result)
         return result;
     ledger->figures.rows++;
@@ -223,7 +231,7 @@ static int finish_call(struct ledger *ledger, struct call *call)
     struct usage_values values;
     struct usage_row row;
     row_of_call(call, &values, &row);
-    int result = insert_row(ledger, &row, call->session->service);
+    int result = insert_row(ledger, &row, NULL, call->session->service);
     return result ? result : close_call(ledger, call);
 }
 
@@ -269,6 +277,9 @@ static int amend(void *context, int64_t usage_id, const struct usage_row *old)
     row_of_call(call, &values, &row);
     if (call->client_id != old->client_id)
         session = amendment->place->session;
+    enum understood_kind kind;
+    if (!result)
+        result = cost_row(&ledger->costing, ledger->store, NULL, &row, &kind);
     if (!result)
         result = store_usage_update(ledger->store, usage_id, &row);
     if (!result)
@@ -303,7 +314,8 @@ int ledger_apply_usage(struct ledger *ledger, struct place *place, struct usage_
         .values = &record->values,
     };
     derive(&record->values, -1, place->time);
-    return insert_row(ledger, &row, place->session->service);
+    return insert_row(ledger, &row, record->values.usage_json.length ? &ledger->understood : NULL,
+                      place->session->service);
 }
 
 int ledger_apply_call(struct ledger *ledger, struct place *place, struct usage_record *record)

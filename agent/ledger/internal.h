@@ -7,6 +7,7 @@
  *   lanes.c     positions, and whose a lane is
  *   merge.c     a call's records become one
  *   calls.c     calls in flight, their closing; rows
+ *   cost.c      what a usage object says; what a row costs
  *   rollup.c    the transaction's sums
  *   endings.c   what is seen from outside: owners gone, processes gone
  *   gone.c      arenas of which nothing is left
@@ -21,6 +22,7 @@
 
 #include <sys/queue.h>
 
+#include "ledger/cost.h"
 #include "ledger/decode.h"
 #include "ledger/ledger.h"
 #include "ledger/table.h"
@@ -137,6 +139,8 @@ struct ledger {
     size_t merge_capacity;
     int64_t retain_usage_cursor, retain_client_cursor;
 
+    struct costing costing;
+    struct understood understood; /* of the record in `usage`, whose texts may lie in it */
     struct decode_scratch scratch;
     struct usage_record usage;
     struct client_record client;

@@ -42,6 +42,7 @@ int ledger_open(struct ledger **out, const struct ledger_options *options)
         return -ENOMEM;
     ledger->options = *options;
     ledger->options.state_directory = NULL; /* the caller's memory: of use here only */
+    cost_use(&ledger->costing, options->prices);
     ledger->own_namespace = liveness_own_namespace();
     /* Guards against chosen hash keys only: without it all is correct, if slower under attack. */
     if (getrandom(&ledger->seed, sizeof(ledger->seed), GRND_NONBLOCK) != sizeof(ledger->seed))
@@ -66,6 +67,11 @@ void ledger_close(struct ledger *ledger)
     free(ledger->merge_buffer);
     store_close(ledger->store);
     free(ledger);
+}
+
+void ledger_set_prices(struct ledger *ledger, const struct price_table *prices)
+{
+    cost_use(&ledger->costing, prices);
 }
 
 /* ---- transactions ---- */
@@ -145,6 +151,7 @@ void ledger_abandon(struct ledger *ledger)
     ledger->in_transaction = false;
     ledger->figures = ledger->figures_at_begin;
     ledger_unload(ledger);
+    ledger->costing.table_id = 0; /* its row may have gone with the transaction */
     ledger->stale = true;
     /* What failed is what the caller wants to report; if this fails too, the next ledger_begin() tries again. */
     char error[sizeof(ledger->error)];
@@ -238,6 +245,8 @@ static int decode(struct ledger *ledger, const struct tally_record_header *recor
     switch (record->kind) {
     case TALLY_KIND_USAGE:
         result = decode_usage(record, &ledger->usage, &ledger->scratch);
+        if (!result)
+            cost_understand(&ledger->usage.values, &ledger->understood);
         break;
     case TALLY_KIND_CALL_BEGIN:
     case TALLY_KIND_CALL_PROGRESS:
@@ -245,6 +254,8 @@ static int decode(struct ledger *ledger, const struct tally_record_header *recor
         result = decode_usage(record, &ledger->usage, &ledger->scratch);
         if (!result && !ledger->usage.has_call_id)
             result = -EBADMSG;
+        if (!result)
+            cost_understand(&ledger->usage.values, &ledger->understood);
         break;
     case TALLY_KIND_CLIENT:
         result = decode_client(record, &ledger->client, &ledger->scratch);

@@ -38,7 +38,6 @@ static const struct {
     {ROLLUP_input_image_tokens, USAGE_NUMBER_input_image_tokens},
     {ROLLUP_output_image_tokens, USAGE_NUMBER_output_image_tokens},
     {ROLLUP_duration_ns, USAGE_NUMBER_duration_ns},
-    {ROLLUP_provider_cost_picodollars, USAGE_NUMBER_provider_cost_picodollars},
 };
 
 static void key_of(const struct usage_row *usage, struct text service, struct rollup_row *key)
@@ -153,10 +152,14 @@ int ledger_rollup_add(struct ledger *ledger, const struct usage_row *usage, stru
     if (usage_number_known(values, USAGE_NUMBER_flags) &&
         (values->numbers[USAGE_NUMBER_flags] & TALLY_FLAG_ESTIMATED))
         add(row, ROLLUP_estimated, sign);
-    if (usage_number_known(values, USAGE_NUMBER_provider_cost_picodollars))
+    /* No overflow: a transaction has at most some 10^5 rows of less than 10^19 each. */
+    if (usage_number_known(values, USAGE_NUMBER_provider_cost_picodollars)) {
+        row->money[ROLLUP_MONEY_provider_cost] +=
+            (__int128)sign * values->numbers[USAGE_NUMBER_provider_cost_picodollars];
         add(row, ROLLUP_provider_cost_calls, sign);
+    }
     if (usage->cost_known)
-        add(row, ROLLUP_cost_picodollars, sign * usage->cost_picodollars);
+        row->money[ROLLUP_MONEY_cost] += (__int128)sign * usage->cost_picodollars;
     else
         add(row, ROLLUP_cost_unknown, sign);
     return 0;

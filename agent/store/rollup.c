@@ -1,5 +1,5 @@
 /* rollup.c: sums in `usage_hourly`. They never overflow: SQLite would turn an integer that does
- * into a floating-point number, which is no money. They stop at INT64_MAX. */
+ * into a floating-point number, which is no money. Counts stop at INT64_MAX; money goes on in millions. */
 #include <errno.h>
 
 #include "store/sqlite_store.h"
@@ -11,36 +11,27 @@
 #define MARK(name)   "?,"
 #define ADD(name)    #name "=" ADDED(#name, "excluded." #name) ","
 
-/* A sum that is NULL as long as no call states it; `calls` is how many do. */
-#define ADD_KNOWN(name, calls)                                                                               \
-#name "=CASE WHEN " calls ">0 THEN " ADDED("ifnull(" #name ",0)", "ifnull(excluded." #name ",0)") " END"
+/* A sum of money: millions of dollars and the rest in picodollars, 0 to MILLION - 1; of the difference too, whose
+ * millions may be negative. NULL as long as no call states one; `calls` is how many do. */
+#define MILLION    "1000000000000000000"
+#define REST(name) "(ifnull(" name "_picodollars,0)+ifnull(excluded." name "_picodollars,0))"
+#define ADD_MONEY(name, calls)                                                                               \
+    name "_millions=CASE WHEN " calls ">0 THEN " name "_millions+excluded." name                             \
+         "_millions+" REST(name) "/" MILLION " ELSE 0 END," name "_picodollars=CASE WHEN " calls             \
+                                 ">0 THEN " REST(name) "%" MILLION " END"
 
-static const char add_sql[] =
-    "INSERT INTO usage_hourly(hour_unix_s," ROLLUP_TEXTS(COLUMN) "status," ROLLUP_SUMS(
-        COLUMN) "provider_cost_picodollars,cost_picodollars) "
-                "VALUES(?," ROLLUP_TEXTS(MARK) "?," ROLLUP_SUMS(
-                    MARK) "?,?)"
-                          " ON "
-                          "CONFLICT DO "
-                          "UPDATE "
-                          "SET"
-                          " " ROLLUP_SUMS(ADD) ADD_KNOWN(
-                              provider_cost_picodollars,
-                              "prov"
-                              "ider"
-                              "_cos"
-                              "t_"
-                              "call"
-                              "s+"
-                              "excl"
-                              "uded"
-                              ".pro"
-                              "vide"
-                              "r_"
-                              "cost"
-                              "_cal"
-                              "ls") "," ADD_KNOWN(cost_picodollars,
-                                                  "calls+excluded.calls-cost_unknown-excluded.cost_unknown");
+/* clang-format off: the pieces of a statement read better as they are */
+static const char
+    add_sql[] =
+        "INSERT INTO usage_hourly(hour_unix_s," ROLLUP_TEXTS(COLUMN) "status," ROLLUP_SUMS(
+            COLUMN) "provider_cost_millions,provider_cost_picodollars,cost_millions,cost_picodollars) "
+                    "VALUES(?," ROLLUP_TEXTS(MARK) "?," ROLLUP_SUMS(
+                        MARK) "?,?,?,?)"
+                              " ON CONFLICT DO UPDATE SET " ROLLUP_SUMS(ADD)
+                                  ADD_MONEY("provider_cost", "provider_cost_calls+excluded.provider_cost_"
+                                                             "calls") "," ADD_MONEY(
+                                      "cost", "calls+excluded.calls-cost_unknown-excluded.cost_unknown");
+/* clang-format on */
 
 static const char delete_sql[] =
     "DELETE FROM usage_hourly WHERE hour_unix_s=? AND provider=? AND request_model=? AND service=? AND team=?"
@@ -58,19 +49,34 @@ static int bind_key(sqlite3_stmt *statement, const struct rollup_row *row)
     return column;
 }
 
+/* As a column pair. known: on insertion it is NULL otherwise. */
+static int bind_money(sqlite3_stmt *statement, int column, __int128 picodollars, bool known)
+{
+    const __int128 million = INT64_C(1000000000000000000);
+    __int128 millions = picodollars / million;
+    __int128 rest = picodollars % million;
+    if (rest < 0) {
+        rest += million;
+        millions--;
+    }
+    sqlite3_bind_int64(statement, column++, (int64_t)millions);
+    if (known)
+        sqlite3_bind_int64(statement, column, (int64_t)rest);
+    return column + 1;
+}
+
 int store_rollup_add(struct store *store, const struct rollup_row *row)
 {
     sqlite3_stmt *statement = store_statement(store, STATEMENT_ROLLUP_ADD, add_sql);
     if (!statement)
         return -ENOMEM;
     int column = bind_key(statement, row);
-    for (int i = 0; i < ROLLUP_provider_cost_picodollars; i++)
+    for (int i = 0; i < ROLLUP_SUM_COUNT; i++)
         sqlite3_bind_int64(statement, column++, row->sums[i]);
-    /* On insertion: NULL if no call states it. */
-    if (row->sums[ROLLUP_provider_cost_calls] || row->sums[ROLLUP_provider_cost_picodollars])
-        sqlite3_bind_int64(statement, column, row->sums[ROLLUP_provider_cost_picodollars]);
-    if (row->sums[ROLLUP_calls] != row->sums[ROLLUP_cost_unknown] || row->sums[ROLLUP_cost_picodollars])
-        sqlite3_bind_int64(statement, column + 1, row->sums[ROLLUP_cost_picodollars]);
+    __int128 stated = row->money[ROLLUP_MONEY_provider_cost];
+    __int128 cost = row->money[ROLLUP_MONEY_cost];
+    column = bind_money(statement, column, stated, row->sums[ROLLUP_provider_cost_calls] || stated);
+    bind_money(statement, column, cost, row->sums[ROLLUP_calls] != row->sums[ROLLUP_cost_unknown] || cost);
     int result = store_run(store, statement);
     if (result || row->sums[ROLLUP_calls] > 0)
         return result;

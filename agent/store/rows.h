@@ -80,6 +80,10 @@ struct usage_row {
     uint32_t amendable;          /* 0: final */
     bool cost_known;
     int64_t cost_picodollars;
+    bool list_cost_known; /* the provider's statement counts instead */
+    int64_t list_cost_picodollars;
+    struct text cost_basis; /* schema_v2.sql; data NULL: never priced */
+    int64_t price_table_id; /* 0: none */
     const struct usage_values *values;
 };
 
@@ -129,11 +133,10 @@ enum rollup_sum {
 #define TALLY_Y(name) ROLLUP_##name,
     ROLLUP_SUMS(TALLY_Y)
 #undef TALLY_Y
-    /* NULL where no call states one */
-    ROLLUP_provider_cost_picodollars,
-    ROLLUP_cost_picodollars,
-    ROLLUP_SUM_COUNT
+        ROLLUP_SUM_COUNT
 };
+/* Sums of money: NULL where no call states one. Wider than a column, see schema_v2.sql. */
+enum rollup_money { ROLLUP_MONEY_provider_cost, ROLLUP_MONEY_cost, ROLLUP_MONEY_COUNT };
 enum rollup_text {
 #define TALLY_Y(name) ROLLUP_TEXT_##name,
     ROLLUP_TEXTS(TALLY_Y)
@@ -148,6 +151,16 @@ struct rollup_row {
     struct text texts[ROLLUP_TEXT_COUNT]; /* "" where unknown, never NULL */
     int64_t status;                       /* TALLY_STATUS_* */
     int64_t sums[ROLLUP_SUM_COUNT];
+    __int128 money[ROLLUP_MONEY_COUNT]; /* picodollars */
+};
+
+/* A price list, as its row of `price_tables` names it. */
+struct price_list_row {
+    const char *name;
+    const char *sha256;
+    const char *date; /* "": it does not say */
+    int64_t models;
+    int64_t now_unix_ns;
 };
 
 /* Who a client is: written once. */

@@ -11,6 +11,9 @@ static const char *const versions[] = {
 /* 1 */
 #include "store/schema_v1.sql.inc"
     ,
+/* 2 */
+#include "store/schema_v2.sql.inc"
+    ,
 };
 #define VERSION_NEWEST ((int)(sizeof(versions) / sizeof(versions[0])))
 

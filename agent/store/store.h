@@ -45,8 +45,14 @@ int store_usage_amendable(struct store *store, const uint8_t call_id[16], store_
                           void *context);
 /* How many rows are amendable. */
 int store_usage_count_amendable(struct store *store, int64_t *count);
-/* Add to a row of the rollup; sums stop at INT64_MAX. A row that comes to no calls goes. */
+/* Add to a row of the rollup; sums stop at INT64_MAX, but those of money. A row that comes to no calls goes. */
 int store_rollup_add(struct store *store, const struct rollup_row *row);
+
+/* ---- prices (prices.c) ---- */
+/* The id of a price list, entered if it is new. */
+int store_price_list(struct store *store, const struct price_list_row *row, int64_t *id);
+/* A usage object that was not understood, in the row that was inserted last. */
+int store_unknown_shape(struct store *store, struct text provider, const char *kind, int64_t time_unix_ns);
 
 /* ---- calls in flight ---- */
 int store_call_put(struct store *store, const struct call_row *row);

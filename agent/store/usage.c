@@ -145,6 +145,11 @@ static int bind_usage(sqlite3_stmt *statement, const struct usage_row *row)
     if (row->cost_known)
         sqlite3_bind_int64(statement, column, row->cost_picodollars);
     column++;
+    bind_text(statement, column++, row->cost_basis);
+    if (row->list_cost_known)
+        sqlite3_bind_int64(statement, column, row->list_cost_picodollars);
+    column++;
+    bind_known(statement, column++, row->price_table_id, 0);
     return column;
 }
 
@@ -154,9 +159,10 @@ int store_usage_insert(struct store *store, const struct usage_row *row)
         store, STATEMENT_USAGE_INSERT,
         "INSERT INTO usage(client_id,lane_id,sequence,time_unix_ns,call_id,call_step,call_records,"
         "call_records_total,field_steps,amendable," TALLY_USAGE_TEXTS(TEXT_COLUMN)
-            TALLY_USAGE_NUMBERS(NUMBER_COLUMN) "usage_json,truncated,cost_picodollars,id) "
+            TALLY_USAGE_NUMBERS(NUMBER_COLUMN) "usage_json,truncated,cost_picodollars,cost_basis,"
+                                               "list_cost_picodollars,price_table_id,id) "
                                                "VALUES(?,?,?,?,?,?,?,?,?,?," TALLY_USAGE_TEXTS(TEXT_MARK)
-                                                   TALLY_USAGE_NUMBERS(NUMBER_MARK) "?,?,?,?)");
+                                                   TALLY_USAGE_NUMBERS(NUMBER_MARK) "?,?,?,?,?,?,?)");
     if (!statement)
         return -ENOMEM;
     sqlite3_bind_int64(statement, bind_usage(statement, row), store->next_usage_id);
@@ -172,7 +178,8 @@ int store_usage_update(struct store *store, int64_t usage_id, const struct usage
         store, STATEMENT_USAGE_UPDATE,
         "UPDATE usage SET client_id=?,lane_id=?,sequence=?,time_unix_ns=?,call_id=?,call_step=?,"
         "call_records=?,call_records_total=?,field_steps=?,amendable=?," TALLY_USAGE_TEXTS(TEXT_SET)
-            TALLY_USAGE_NUMBERS(NUMBER_SET) "usage_json=?,truncated=?,cost_picodollars=? WHERE id=?");
+            TALLY_USAGE_NUMBERS(NUMBER_SET) "usage_json=?,truncated=?,cost_picodollars=?,cost_basis=?,"
+                                            "list_cost_picodollars=?,price_table_id=? WHERE id=?");
     if (!statement)
         return -ENOMEM;
     sqlite3_bind_int64(statement, bind_usage(statement, row), usage_id);

@@ -54,9 +54,9 @@ static void a_new_database(void **state)
         assert_int_equal(mode_of(kit, "-wal"), 0640);
         assert_int_equal(mode_of(kit, "-shm"), 0640);
         kit_expect(kit, "SELECT * FROM pragma_application_id,pragma_user_version,pragma_journal_mode",
-                   "1414286425|1|wal");
+                   "1414286425|2|wal");
         kit_expect(kit, "SELECT value FROM meta WHERE key='epoch'", "1");
-        kit_expect(kit, "SELECT count(*) FROM sqlite_master WHERE type='table'", "9");
+        kit_expect(kit, "SELECT count(*) FROM sqlite_master WHERE type='table'", "11");
         store_close(store);
         sqlite3_close(kit->reader);
         kit->reader = NULL;
@@ -85,7 +85,7 @@ static void a_newer_schema_is_refused(void **state)
 {
     struct kit *kit = *state;
     store_close(open_store(kit));
-    kit_sql(kit, "PRAGMA user_version=2");
+    kit_sql(kit, "PRAGMA user_version=3");
     expect_refused(kit, ENOTSUP, "newer tallyd");
     kit_expect(kit, "SELECT value FROM meta WHERE key='epoch'", "1");
 }
@@ -133,7 +133,7 @@ static void an_interrupted_migration_is_done_again(void **state)
     assert_true(fd >= 0);
     close(fd);
     store_close(open_store(kit));
-    kit_expect(kit, "SELECT * FROM pragma_user_version", "1");
+    kit_expect(kit, "SELECT * FROM pragma_user_version", "2");
 }
 
 /* ---- sums ---- */
@@ -147,7 +147,7 @@ static void add(struct store *store, int64_t calls, int64_t tokens, int64_t cost
     row.sums[ROLLUP_input_tokens] = tokens;
     row.sums[ROLLUP_cost_unknown] = calls;
     row.sums[ROLLUP_provider_cost_calls] = cost_calls;
-    row.sums[ROLLUP_provider_cost_picodollars] = cost;
+    row.money[ROLLUP_MONEY_provider_cost] = cost;
     assert_int_equal(store_begin(store), 0);
     assert_int_equal(store_rollup_add(store, &row), 0);
     assert_int_equal(store_commit(store), 0);
@@ -157,18 +157,19 @@ static void sums_stop_at_their_end(void **state)
 {
     struct kit *kit = *state;
     struct store *store = open_store(kit);
-    const char *question = "SELECT calls,input_tokens,typeof(input_tokens),provider_cost_picodollars,"
-                           "typeof(provider_cost_picodollars),cost_picodollars FROM usage_hourly";
+    const char *question = "SELECT calls,input_tokens,typeof(input_tokens),provider_cost_millions,"
+                           "provider_cost_picodollars,typeof(provider_cost_picodollars),cost_millions,"
+                           "cost_picodollars FROM usage_hourly";
     add(store, 1, 5, 0, 0);
-    kit_expect(kit, question, "1|5|integer|NULL|null|NULL");
+    kit_expect(kit, question, "1|5|integer|0|NULL|null|0|NULL");
     add(store, 1, INT64_MAX - 5, 1, INT64_MAX);
-    kit_expect(kit, question, "2|9223372036854775807|integer|9223372036854775807|integer|NULL");
+    kit_expect(kit, question, "2|9223372036854775807|integer|9|223372036854775807|integer|0|NULL");
     add(store, 1, INT64_MAX, 1, 1);
-    kit_expect(kit, question, "3|9223372036854775807|integer|9223372036854775807|integer|NULL");
+    kit_expect(kit, question, "3|9223372036854775807|integer|9|223372036854775808|integer|0|NULL");
     add(store, -1, -7, -1, -INT64_MAX);
-    kit_expect(kit, question, "2|9223372036854775800|integer|0|integer|NULL");
+    kit_expect(kit, question, "2|9223372036854775800|integer|0|1|integer|0|NULL");
     add(store, -1, -INT64_MAX, -1, -1);
-    kit_expect(kit, question, "1|0|integer|NULL|null|NULL");
+    kit_expect(kit, question, "1|0|integer|0|NULL|null|0|NULL");
     add(store, -1, 0, 0, 0);
     kit_expect(kit, question, "");
     add(store, -1, -5, 0, 0); /* of a row that is not there */
@@ -189,9 +190,8 @@ static void money_of_many_calls_stays_whole(void **state)
     kit_commit(kit);
     kit_drain(kit);
     kit_expect(kit,
-               "SELECT provider_cost_picodollars,typeof(provider_cost_picodollars),provider_cost_calls FROM "
-               "usage_hourly",
-               "9223372036854775807|integer|20");
+               "SELECT provider_cost_millions,provider_cost_picodollars,provider_cost_calls FROM usage_hourly",
+               "20|0|20");
 }
 
 /* ---- retention ---- */

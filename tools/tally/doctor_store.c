@@ -14,7 +14,7 @@
 
 #define ROOM_MIN       (256ull << 20)
 #define LOG_MAX        (512ll << 20)
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 static void check_room(struct doctor *doctor, const struct db *db)
 {
