@@ -3,6 +3,7 @@
 #include "understand/json.h"
 
 #include <stddef.h>
+#include <string.h>
 
 /* What holds an answer, in what is handed over. */
 static const char *const answers[][3] = {
@@ -34,24 +35,33 @@ static const cJSON *follow(const cJSON *object, const char *const path[3])
 {
     for (int step = 0; object && step < 3 && path[step]; step++)
         object = json_member(object, path[step]);
-    return cJSON_IsObject(object) ? object : NULL;
+    return json_is(object, cJSON_Object) ? object : NULL;
 }
 
-const char *find_text(const cJSON *object, const char *name)
+const char *find_text(const cJSON *item)
 {
-    const cJSON *item = json_member(object, name);
-    return cJSON_IsString(item) && item->valuestring[0] ? item->valuestring : NULL;
+    return json_is(item, cJSON_String) && item->valuestring[0] ? item->valuestring : NULL;
 }
 
-static bool take(struct found *out, const cJSON *root, const cJSON *holder, const cJSON *usage,
+/* usage: open in out already where it is the root itself. */
+static bool take(struct found *out, const struct json_object *root, const cJSON *holder, const cJSON *usage,
                  const char *member, const struct shape *before)
 {
-    const char *type = find_text(root, "type");
-    const struct shape *shape = shape_of(usage, type ? type : find_text(holder, "type"), before);
+    struct json_object open;
+    const char *type = find_text(json_get(root, "type"));
+    if (!type && member)
+        type = find_text(json_member(holder, "type"));
+    if (member)
+        json_open(usage, &open);
+    const struct shape *shape = shape_of(member ? &open : root, type, before);
     /* `meta` and headers hold much else */
     bool usage_by_name = member && member[0] == 'u';
-    if (shape || (usage_by_name && usage->child && !out->usage))
-        *out = (struct found){usage, holder, member, shape};
+    if (!shape && !(usage_by_name && usage->child && !out->usage.object))
+        return false;
+    out->usage = member ? open : *root;
+    out->holder = holder;
+    out->member = member;
+    out->shape = shape;
     return shape;
 }
 
@@ -59,10 +69,11 @@ static bool take(struct found *out, const cJSON *root, const cJSON *holder, cons
 static const cJSON *first_choice(const cJSON *answer)
 {
     const cJSON *choices = json_member(answer, "choices");
-    return cJSON_IsArray(choices) ? choices->child : NULL;
+    return json_is(choices, cJSON_Array) ? choices->child : NULL;
 }
 
-static bool find_in(struct found *out, const cJSON *root, const cJSON *answer, const struct shape *before)
+static bool find_in(struct found *out, const struct json_object *root, const cJSON *answer,
+                    const struct shape *before)
 {
     for (size_t i = 0; holders[i][0]; i++) {
         const cJSON *usage = follow(answer, holders[i]);
@@ -70,40 +81,42 @@ static bool find_in(struct found *out, const cJSON *root, const cJSON *answer, c
             return true;
     }
     const cJSON *usage = json_member(first_choice(answer), "usage");
-    return cJSON_IsObject(usage) && take(out, root, answer, usage, "usage", before);
+    return json_is(usage, cJSON_Object) && take(out, root, answer, usage, "usage", before);
 }
 
 /* The user's own metadata, which many APIs echo, is never looked into: Bedrock's stands alone in its event. */
-static bool may_hold(const cJSON *root, const char *name)
+static bool may_hold(const struct json_object *root, const char *name)
 {
-    return name[0] != 'm' || name[2] != 't' || !root->child->next;
+    return strcmp(name, "metadata") != 0 || root->count == 1;
 }
 
-void find_usage(const cJSON *root, const struct shape *before, struct found *out)
+void find_usage(const struct json_object *root, const struct shape *before, struct found *out)
 {
-    *out = (struct found){NULL, NULL, NULL, NULL};
-    if (!cJSON_IsObject(root) || !root->child)
+    out->usage.object = out->holder = NULL;
+    out->member = NULL;
+    out->shape = NULL;
+    if (!root->count)
         return;
     /* what most hand over: the object itself, or an answer with its usage */
-    if (!json_member(root, "usage") && !json_member(root, "usageMetadata") &&
-        take(out, root, root, root, NULL, before))
+    if (!json_get(root, "usage") && !json_get(root, "usageMetadata") &&
+        take(out, root, root->object, root->object, NULL, before))
         return;
-    if (find_in(out, root, root, before))
+    if (find_in(out, root, root->object, before))
         return;
     for (size_t i = 0; answers[i][0]; i++) {
-        const cJSON *answer = follow(root, answers[i]);
+        const cJSON *answer = follow(root->object, answers[i]);
         if (answer && may_hold(root, answers[i][0]) && find_in(out, root, answer, before))
             return;
     }
 }
 
-const cJSON *find_answer(const cJSON *root)
+const cJSON *find_answer(const struct json_object *root)
 {
     for (size_t i = 0; answers[i][0]; i++) {
-        const cJSON *answer = follow(root, answers[i]);
+        const cJSON *answer = follow(root->object, answers[i]);
         if (answer && may_hold(root, answers[i][0]) &&
             (json_member(answer, "id") || json_member(answer, "model")))
             return answer;
     }
-    return root;
+    return root->object;
 }

@@ -70,23 +70,46 @@ void json_end(void)
     }
 }
 
+void json_open(const cJSON *object, struct json_object *out)
+{
+    out->object = json_is(object, cJSON_Object) ? object : NULL;
+    out->count = 0;
+    for (const cJSON *item = out->object ? object->child : NULL; item; item = item->next) {
+        if (out->count < JSON_MEMBERS_MAX) {
+            out->lengths[out->count] = (uint32_t)strlen(item->string);
+            out->items[out->count] = item;
+        }
+        out->count++;
+    }
+}
+
+const cJSON *json_find(const struct json_object *object, const char *name, uint32_t length)
+{
+    if (object->count > JSON_MEMBERS_MAX)
+        return json_member(object->object, name);
+    for (uint32_t i = object->count; i-- > 0;)
+        if (object->lengths[i] == length && !memcmp(object->items[i]->string, name, length))
+            return json_is(object->items[i], cJSON_NULL) ? NULL : object->items[i];
+    return NULL;
+}
+
 const cJSON *json_member(const cJSON *object, const char *name)
 {
     const cJSON *found = NULL;
-    if (!cJSON_IsObject(object))
+    if (!json_is(object, cJSON_Object))
         return NULL;
     for (const cJSON *item = object->child; item; item = item->next)
-        if (item->string && item->string[0] == name[0] && !strcmp(item->string, name))
+        if (item->string[0] == name[0] && !strcmp(item->string, name))
             found = item;
-    return cJSON_IsNull(found) ? NULL : found;
+    return json_is(found, cJSON_NULL) ? NULL : found;
 }
 
 const cJSON *json_header(const cJSON *object, const char *name)
 {
-    if (!cJSON_IsObject(object))
+    if (!json_is(object, cJSON_Object))
         return NULL;
     for (const cJSON *item = object->child; item; item = item->next)
-        if (item->string && !strcasecmp(item->string, name))
+        if (!strcasecmp(item->string, name))
             return item;
     return NULL;
 }
@@ -107,11 +130,11 @@ static int64_t count_of_text(const char *text)
 
 int64_t json_count(const cJSON *item)
 {
-    if (cJSON_IsArray(item) && item->child && !item->child->next)
+    if (json_is(item, cJSON_Array) && item->child && !item->child->next)
         item = item->child;
-    if (cJSON_IsString(item))
+    if (json_is(item, cJSON_String))
         return count_of_text(item->valuestring);
-    if (!cJSON_IsNumber(item))
+    if (!json_is(item, cJSON_Number))
         return -1;
     double value = item->valuedouble;
     /* false for what is not a number, too */
@@ -128,9 +151,9 @@ int64_t json_scaled(const cJSON *item, double unit)
 {
     double value = -1;
     char *end;
-    if (cJSON_IsNumber(item)) {
+    if (json_is(item, cJSON_Number)) {
         value = item->valuedouble;
-    } else if (cJSON_IsString(item) && item->valuestring[0] >= '0' && item->valuestring[0] <= '9') {
+    } else if (json_is(item, cJSON_String) && item->valuestring[0] >= '0' && item->valuestring[0] <= '9') {
         value = strtod(item->valuestring, &end);
         if (*end)
             return -1;

@@ -9,13 +9,34 @@
 #define TALLY_UNDERSTAND_JSON_H
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define JSON_COUNT_MAX INT64_C(1000000000000000) /* 10^15: exact in a double */
 
+static inline bool json_is(const cJSON *item, int type)
+{
+    return item && (item->type & 0xff) == type;
+}
+
 void json_begin(void);
 /* All trees made since json_begin() are gone. */
 void json_end(void);
+
+/* An object's members in one row: what it is asked forty times should not be a chase along its list. */
+#define JSON_MEMBERS_MAX 64
+struct json_object {
+    const cJSON *object; /* NULL: none */
+    uint32_t count;      /* above JSON_MEMBERS_MAX: look along the list */
+    uint32_t lengths[JSON_MEMBERS_MAX];
+    const cJSON *items[JSON_MEMBERS_MAX];
+};
+
+/* object: an object, or anything else, which has no members. */
+void json_open(const cJSON *object, struct json_object *out);
+/* As json_member(). */
+const cJSON *json_find(const struct json_object *object, const char *name, uint32_t length);
+#define json_get(object, name) json_find(object, "" name, sizeof(name) - 1)
 
 /* The member of that very name, the last one if it is there twice (as most parsers have it); null counts as absent. */
 const cJSON *json_member(const cJSON *object, const char *name);

@@ -63,6 +63,11 @@ bool text_has(struct text text, const char *part)
     return false;
 }
 
+bool text_is(struct text text, const char *whole)
+{
+    return text.length == strlen(whole) && !strncasecmp(text.data, whole, text.length);
+}
+
 bool provider_is_google(const struct understand_hints *hints)
 {
     return text_has(hints->provider, "google") || text_has(hints->provider, "gemini") ||

@@ -12,5 +12,6 @@ const char *provider_of_host(struct text host);
 bool provider_is_google(const struct understand_hints *hints);
 /* Whether a text has this in it, in any case of letters. */
 bool text_has(struct text text, const char *part);
+bool text_is(struct text text, const char *whole);
 
 #endif

@@ -19,7 +19,7 @@ static void add(struct figures *figures, int figure, int64_t count)
 static const char *text_of(const cJSON *object, const char *name)
 {
     const cJSON *item = json_member(object, name);
-    return cJSON_IsString(item) ? item->valuestring : "";
+    return json_is(item, cJSON_String) ? item->valuestring : "";
 }
 
 /* Pages of documents are read as pictures of them (258 tokens a page), and counted as such. */

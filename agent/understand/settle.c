@@ -5,6 +5,7 @@
  * are part of them. Without one the shape's own way holds.
  */
 #include "understand/json.h"
+#include "understand/provider.h"
 #include "understand/settle.h"
 
 /* At work on one object. */
@@ -85,15 +86,22 @@ static void settle_output(struct sums *sums)
         add(sums, OUTPUT, reasoning);
 }
 
+/* Not an embedding, nor a ranking. */
+static bool has_output(const struct understand_hints *hints)
+{
+    return text_has(hints->operation, "chat") || text_has(hints->operation, "completion") ||
+           text_has(hints->operation, "generate");
+}
+
 /* A side that is not stated follows from the total. Google leaves out what is 0. */
-static void settle_rest(struct sums *sums, const struct settle_hints *hints)
+static void settle_rest(struct sums *sums, const struct understand_hints *hints)
 {
     int64_t total = sums->of[FIGURE_total_tokens];
     bool alone = !known(sums, INPUT) && !known(sums, OUTPUT);
     if (total < 0)
         return;
     if (alone) {
-        if (sums->shape->traits & TOTAL_IS_INPUT && !hints->has_output)
+        if (sums->shape->traits & TOTAL_IS_INPUT && !has_output(hints))
             sums->of[INPUT] = total;
     } else if (!known(sums, OUTPUT)) {
         if (total >= sums->of[INPUT])
@@ -101,8 +109,8 @@ static void settle_rest(struct sums *sums, const struct settle_hints *hints)
     } else if (!known(sums, INPUT)) {
         if (total >= sums->of[OUTPUT])
             sums->of[INPUT] = total - sums->of[OUTPUT];
-    } else if (hints->google && !(sums->shape->traits & THOUGHTS_APART) &&
-               total > sums->of[INPUT] + sums->of[OUTPUT]) {
+    } else if (total > sums->of[INPUT] + sums->of[OUTPUT] && !(sums->shape->traits & THOUGHTS_APART) &&
+               provider_is_google(hints)) {
         /* Gemini by an API like OpenAI's: thoughts are in the total alone. */
         if (!known(sums, REASONING))
             sums->of[REASONING] = total - sums->of[INPUT] - sums->of[OUTPUT];
@@ -152,7 +160,7 @@ static void drop_impossible(struct sums *sums)
             sums->of[parts[i][0]] = -1;
 }
 
-void settle(const struct shape *shape, const struct figures *figures, const struct settle_hints *hints,
+void settle(const struct shape *shape, const struct figures *figures, const struct understand_hints *hints,
             struct quantities *out)
 {
     struct sums sums = {.shape = shape};

@@ -3,17 +3,11 @@
 #ifndef TALLY_UNDERSTAND_SETTLE_H
 #define TALLY_UNDERSTAND_SETTLE_H
 
-#include <stdbool.h>
-
 #include "understand/shapes.h"
+#include "understand/understand.h"
 
-/* What the object itself leaves open. */
-struct settle_hints {
-    bool google;     /* Gemini by an API like OpenAI's */
-    bool has_output; /* a chat: then a total alone is not of the input */
-};
-
-void settle(const struct shape *shape, const struct figures *figures, const struct settle_hints *hints,
+/* hints: looked into where the figures leave something open. */
+void settle(const struct shape *shape, const struct figures *figures, const struct understand_hints *hints,
             struct quantities *out);
 /* The cost that the provider states, in picodollars, of all who charge for the call; -1: not stated, or not wholly. */
 int64_t settle_cost(const struct figures *figures);

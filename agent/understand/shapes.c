@@ -4,21 +4,17 @@
 
 #include <stddef.h>
 
+// clang-format off
 #define Q(name) QUANTITY_##name
 #define F(name) FIGURE_##name
-#define PATH(...)                                                                                            \
-    {                                                                                                        \
-        __VA_ARGS__                                                                                          \
-    }
-#define MARKERS(...)                                                                                         \
-    (const char *const[])                                                                                    \
-    {                                                                                                        \
-        __VA_ARGS__, NULL                                                                                    \
-    }
-#define END                                                                                                  \
-    {                                                                                                        \
-        .path = { NULL }                                                                                     \
-    }
+#define NAME(text) {text, sizeof(text) - 1}
+#define PATH(...)  {PATH_OF(__VA_ARGS__, PATH_3, PATH_2, PATH_1)(__VA_ARGS__)}
+#define PATH_OF(a, b, c, macro, ...) macro
+#define PATH_1(a)       NAME(a)
+#define PATH_2(a, b)    NAME(a), NAME(b)
+#define PATH_3(a, b, c) NAME(a), NAME(b), NAME(c)
+#define END {.path = {{NULL, 0}}}
+// clang-format on
 
 /* What a call cost, as the provider states it, whatever the shape: OpenRouter, Perplexity, DeepInfra, xAI. OpenRouter's `cost`
  * is what it charges itself; where the user brought a key of his own (is_byok) the upstream provider charges him besides. */
@@ -275,42 +271,71 @@ static const struct rule openai_speech[] = {
     END,
 };
 
+/* Whose members these are. */
+static const struct name chat_markers[] = {NAME("prompt_tokens"),
+                                           NAME("completion_tokens"),
+                                           NAME("promptTokens"),
+                                           NAME("completionTokens"),
+                                           {NULL, 0}};
+static const struct name gemini_markers[] = {NAME("promptTokenCount"),
+                                             NAME("totalTokenCount"),
+                                             NAME("candidatesTokenCount"),
+                                             NAME("responseTokenCount"),
+                                             NAME("thoughtsTokenCount"),
+                                             NAME("toolUsePromptTokenCount"),
+                                             NAME("cachedContentTokenCount"),
+                                             NAME("trafficType"),
+                                             NAME("candidates_token_count"),
+                                             NAME("total_token_count"),
+                                             {NULL, 0}};
+static const struct name cohere_markers[] = {NAME("billed_units"), {NULL, 0}};
+static const struct name cohere_billed_markers[] = {NAME("search_units"), NAME("classifications"), {NULL, 0}};
+static const struct name anthropic_markers[] = {NAME("cache_creation_input_tokens"),
+                                                NAME("cache_read_input_tokens"),
+                                                NAME("cache_creation"),
+                                                NAME("server_tool_use"),
+                                                NAME("iterations"),
+                                                NAME("inference_geo"),
+                                                {NULL, 0}};
+static const struct name realtime_markers[] = {
+    NAME("input_token_details"), NAME("output_token_details"), {NULL, 0}};
+static const struct name responses_markers[] = {
+    NAME("input_tokens"), NAME("output_tokens"), NAME("seconds"), {NULL, 0}};
+static const struct name ai_sdk_markers[] = {NAME("cachedInputTokens"), NAME("reasoningTokens"), {NULL, 0}};
+static const struct name converse_markers[] = {NAME("inputTokens"), NAME("outputTokens"), {NULL, 0}};
+static const struct name metrics_markers[] = {NAME("inputTokenCount"), NAME("outputTokenCount"), {NULL, 0}};
+static const struct name headers_markers[] = {NAME("x-amzn-bedrock-input-token-count"), {NULL, 0}};
+static const struct name titan_markers[] = {NAME("inputTextTokenCount"), {NULL, 0}};
+static const struct name llama_markers[] = {NAME("generation_token_count"), {NULL, 0}};
+static const struct name interactions_markers[] = {
+    NAME("total_input_tokens"), NAME("total_output_tokens"), {NULL, 0}};
+static const struct name ollama_markers[] = {NAME("prompt_eval_count"), NAME("eval_count"), {NULL, 0}};
+static const struct name llama_cpp_markers[] = {
+    NAME("tokens_evaluated"), NAME("tokens_predicted"), {NULL, 0}};
+static const struct name total_markers[] = {NAME("total_tokens"), {NULL, 0}};
+
 #define SHAPE(variable, ...) static const struct shape variable = {__VA_ARGS__}
 
-SHAPE(shape_chat, "openai chat", NULL,
-      MARKERS("prompt_tokens", "completion_tokens", "promptTokens", "completionTokens"), 0, openai_chat);
-SHAPE(shape_gemini, "gemini", "gcp.gemini",
-      MARKERS("promptTokenCount", "totalTokenCount", "candidatesTokenCount", "responseTokenCount",
-              "thoughtsTokenCount", "toolUsePromptTokenCount", "cachedContentTokenCount", "trafficType",
-              "candidates_token_count", "total_token_count"),
-      THOUGHTS_APART | LAST_WINS, gemini);
-SHAPE(shape_cohere, "cohere", "cohere", MARKERS("billed_units"), BILLED, cohere);
-SHAPE(shape_cohere_billed, "cohere billed units", "cohere", MARKERS("search_units", "classifications"),
-      BILLED, cohere_billed);
-SHAPE(shape_anthropic, "anthropic messages", "anthropic",
-      MARKERS("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "server_tool_use",
-              "iterations", "inference_geo"),
-      CACHE_APART, anthropic_messages);
-SHAPE(shape_realtime, "openai realtime", NULL, MARKERS("input_token_details", "output_token_details"), ADDS,
-      openai_responses);
-SHAPE(shape_responses, "openai responses", NULL, MARKERS("input_tokens", "output_tokens", "seconds"), 0,
-      openai_responses);
-SHAPE(shape_ai_sdk, "ai sdk", NULL, MARKERS("cachedInputTokens", "reasoningTokens"), 0, ai_sdk);
-SHAPE(shape_converse, "bedrock converse", "aws.bedrock", MARKERS("inputTokens", "outputTokens"), CACHE_APART,
-      bedrock_converse);
-SHAPE(shape_metrics, "bedrock invocation metrics", "aws.bedrock",
-      MARKERS("inputTokenCount", "outputTokenCount"), CACHE_APART | FILLS, bedrock_metrics);
-SHAPE(shape_headers, "bedrock headers", "aws.bedrock", MARKERS("x-amzn-bedrock-input-token-count"),
-      CACHE_APART | FILLS, bedrock_headers);
-SHAPE(shape_titan, "bedrock titan", "aws.bedrock", MARKERS("inputTextTokenCount"), 0, bedrock_titan);
-SHAPE(shape_llama, "bedrock llama", "aws.bedrock", MARKERS("generation_token_count"), 0, bedrock_llama);
-SHAPE(shape_interactions, "gemini interactions", "gcp.gemini",
-      MARKERS("total_input_tokens", "total_output_tokens"), THOUGHTS_APART | LAST_WINS, gemini_interactions);
-SHAPE(shape_ollama, "ollama", "ollama", MARKERS("prompt_eval_count", "eval_count"), 0, ollama);
-SHAPE(shape_llama_cpp, "llama.cpp", "llama.cpp", MARKERS("tokens_evaluated", "tokens_predicted"), 0,
-      llama_cpp);
+SHAPE(shape_chat, "openai chat", NULL, chat_markers, 0, openai_chat);
+SHAPE(shape_gemini, "gemini", "gcp.gemini", gemini_markers, THOUGHTS_APART | LAST_WINS, gemini);
+SHAPE(shape_cohere, "cohere", "cohere", cohere_markers, BILLED, cohere);
+SHAPE(shape_cohere_billed, "cohere billed units", "cohere", cohere_billed_markers, BILLED, cohere_billed);
+SHAPE(shape_anthropic, "anthropic messages", "anthropic", anthropic_markers, CACHE_APART, anthropic_messages);
+SHAPE(shape_realtime, "openai realtime", NULL, realtime_markers, ADDS, openai_responses);
+SHAPE(shape_responses, "openai responses", NULL, responses_markers, 0, openai_responses);
+SHAPE(shape_ai_sdk, "ai sdk", NULL, ai_sdk_markers, 0, ai_sdk);
+SHAPE(shape_converse, "bedrock converse", "aws.bedrock", converse_markers, CACHE_APART, bedrock_converse);
+SHAPE(shape_metrics, "bedrock invocation metrics", "aws.bedrock", metrics_markers, CACHE_APART | FILLS,
+      bedrock_metrics);
+SHAPE(shape_headers, "bedrock headers", "aws.bedrock", headers_markers, CACHE_APART | FILLS, bedrock_headers);
+SHAPE(shape_titan, "bedrock titan", "aws.bedrock", titan_markers, 0, bedrock_titan);
+SHAPE(shape_llama, "bedrock llama", "aws.bedrock", llama_markers, 0, bedrock_llama);
+SHAPE(shape_interactions, "gemini interactions", "gcp.gemini", interactions_markers,
+      THOUGHTS_APART | LAST_WINS, gemini_interactions);
+SHAPE(shape_ollama, "ollama", "ollama", ollama_markers, 0, ollama);
+SHAPE(shape_llama_cpp, "llama.cpp", "llama.cpp", llama_cpp_markers, 0, llama_cpp);
 /* Voyage, and others' embeddings and rankings. */
-SHAPE(shape_total, "total alone", NULL, MARKERS("total_tokens"), TOTAL_IS_INPUT, openai_chat);
+SHAPE(shape_total, "total alone", NULL, total_markers, TOTAL_IS_INPUT, openai_chat);
 static const struct shape shape_images = {"openai images", NULL, NULL, 0, openai_images};
 static const struct shape shape_speech = {"openai speech", NULL, NULL, 0, openai_speech};
 

@@ -2,10 +2,10 @@
 #ifndef TALLY_UNDERSTAND_SHAPES_H
 #define TALLY_UNDERSTAND_SHAPES_H
 
-#include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "understand/json.h"
 #include "understand/quantities.h"
 
 /* What rules fill in: the quantities, as far as an object states them, and what they are then worked out from. */
@@ -43,8 +43,13 @@ enum how {
 
 #define PATH_MAX_STEPS 3
 
+struct name {
+    const char *text;
+    uint32_t length;
+};
+
 struct rule {
-    const char *path[PATH_MAX_STEPS]; /* members of members; ends early with NULL */
+    struct name path[PATH_MAX_STEPS]; /* members of members; ends early with NULL */
     int figure;                       /* enum quantity or enum figure */
     enum how how;
     void (*quirk)(const cJSON *item, struct figures *figures);
@@ -65,7 +70,7 @@ enum {
 struct shape {
     const char *name;
     const char *provider;       /* whose it is, where it can be only one's */
-    const char *const *markers; /* any of these members makes it one of this shape */
+    const struct name *markers; /* any of these members makes it one of this shape */
     unsigned traits;
     const struct rule *rules; /* up to one without a path */
 };
@@ -81,8 +86,8 @@ extern const struct shape *const shape_of_speech;
 
 /* The shape of a usage object; NULL: none. type: of the event that holds it, or NULL; before: the shape of the object before it
  * in the same stream, or NULL. */
-const struct shape *shape_of(const cJSON *usage, const char *type, const struct shape *before);
+const struct shape *shape_of(const struct json_object *usage, const char *type, const struct shape *before);
 /* What the shape's rules find in it. figures: set wholly. */
-void shape_read(const struct shape *shape, const cJSON *usage, struct figures *figures);
+void shape_read(const struct shape *shape, const struct json_object *usage, struct figures *figures);
 
 #endif

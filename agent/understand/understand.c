@@ -12,7 +12,7 @@
 /* At work on one input. */
 struct work {
     struct understood *out;
-    struct settle_hints hints;
+    const struct understand_hints *hints;
     const struct shape *shape; /* of `figures`, which await more objects of it */
     struct figures figures;
     bool unknown; /* some usage was of no known shape */
@@ -47,16 +47,6 @@ static void keep(struct understood *out, enum understood_text which, const char 
     *kept = (struct text){to, (uint32_t)length};
 }
 
-static const char *first_text(const cJSON *object, const char *one, const char *two, const char *three)
-{
-    const char *text = find_text(object, one);
-    if (!text && two)
-        text = find_text(object, two);
-    if (!text && three)
-        text = find_text(object, three);
-    return text;
-}
-
 /* Gemini says by what contract the traffic went; two of them are what others call tiers. */
 static const char *tier_of_traffic(const char *traffic)
 {
@@ -67,41 +57,50 @@ static const char *tier_of_traffic(const char *traffic)
     return traffic;
 }
 
-static void keep_answer(struct understood *out, const cJSON *answer)
+static void keep_answer(struct understood *out, const struct json_object *answer)
 {
-    keep(out, UNDERSTOOD_TEXT_response_model, first_text(answer, "model", "modelVersion", "model_version"));
-    keep(out, UNDERSTOOD_TEXT_response_id, first_text(answer, "id", "responseId", "response_id"));
-    keep(out, UNDERSTOOD_TEXT_service_tier, first_text(answer, "service_tier", "serviceTier", NULL));
-    /* Bedrock's is an object */
-    keep(out, UNDERSTOOD_TEXT_service_tier, find_text(json_member(answer, "serviceTier"), "type"));
+    keep(out, UNDERSTOOD_TEXT_response_model, find_text(json_get(answer, "model")));
+    keep(out, UNDERSTOOD_TEXT_response_model, find_text(json_get(answer, "modelVersion")));
+    keep(out, UNDERSTOOD_TEXT_response_model, find_text(json_get(answer, "model_version")));
+    keep(out, UNDERSTOOD_TEXT_response_id, find_text(json_get(answer, "id")));
+    keep(out, UNDERSTOOD_TEXT_response_id, find_text(json_get(answer, "responseId")));
+    keep(out, UNDERSTOOD_TEXT_response_id, find_text(json_get(answer, "response_id")));
+    keep(out, UNDERSTOOD_TEXT_service_tier, find_text(json_get(answer, "service_tier")));
+    /* Bedrock's */
+    keep(out, UNDERSTOOD_TEXT_service_tier, find_text(json_member(json_get(answer, "serviceTier"), "type")));
 }
 
-static void keep_usage(struct understood *out, const cJSON *usage)
+static void keep_usage(struct understood *out, const struct json_object *usage)
 {
-    keep(out, UNDERSTOOD_TEXT_service_tier, tier_of_traffic(find_text(usage, "trafficType")));
-    keep(out, UNDERSTOOD_TEXT_service_tier, first_text(usage, "service_tier", "serviceTier", NULL));
-    keep(out, UNDERSTOOD_TEXT_inference_geo, find_text(usage, "inference_geo"));
-    keep(out, UNDERSTOOD_TEXT_speed, find_text(usage, "speed"));
+    keep(out, UNDERSTOOD_TEXT_service_tier, tier_of_traffic(find_text(json_get(usage, "trafficType"))));
+    keep(out, UNDERSTOOD_TEXT_service_tier, find_text(json_get(usage, "service_tier")));
+    keep(out, UNDERSTOOD_TEXT_service_tier, find_text(json_get(usage, "serviceTier")));
+    keep(out, UNDERSTOOD_TEXT_inference_geo, find_text(json_get(usage, "inference_geo")));
+    keep(out, UNDERSTOOD_TEXT_speed, find_text(json_get(usage, "speed")));
 }
 
-static void keep_status(struct understood *out, const cJSON *root, const cJSON *answer)
+static void keep_status(struct understood *out, const struct json_object *root,
+                        const struct json_object *answer)
 {
-    const char *status = find_text(answer, "status");
-    const cJSON *error = json_member(answer, "error");
-    if (!cJSON_IsObject(error))
-        error = json_member(root, "error");
-    if (!cJSON_IsObject(error))
-        error = json_member(json_member(answer, "status_details"), "error");
+    const char *status = find_text(json_get(answer, "status"));
+    const cJSON *error = json_get(answer, "error");
+    if (!json_is(error, cJSON_Object))
+        error = json_get(root, "error");
+    if (!json_is(error, cJSON_Object))
+        error = json_member(json_get(answer, "status_details"), "error");
     if (status && (!strcmp(status, "completed") || !strcmp(status, "incomplete")))
         out->status = TALLY_STATUS_OK;
     else if (status && !strcmp(status, "cancelled"))
         out->status = TALLY_STATUS_CANCELLED;
     else if (status && !strcmp(status, "failed"))
         out->status = TALLY_STATUS_ERROR;
-    if (!cJSON_IsObject(error))
+    if (!json_is(error, cJSON_Object))
         return;
     out->status = TALLY_STATUS_ERROR;
-    keep(out, UNDERSTOOD_TEXT_error_type, first_text(error, "type", "code", "status"));
+    /* Google's status; OpenAI's code; the type, which all others have */
+    keep(out, UNDERSTOOD_TEXT_error_type, find_text(json_member(error, "status")));
+    keep(out, UNDERSTOOD_TEXT_error_type, find_text(json_member(error, "code")));
+    keep(out, UNDERSTOOD_TEXT_error_type, find_text(json_member(error, "type")));
 }
 
 /* ---- counts ---- */
@@ -132,13 +131,13 @@ static void flush(struct work *work)
     struct quantities settled;
     if (!work->shape)
         return;
-    settle(work->shape, &work->figures, &work->hints, &settled);
+    settle(work->shape, &work->figures, work->hints, &settled);
     for (int i = 0; i < QUANTITY_COUNT; i++)
         combine_one(&work->out->quantities.of[i], settled.of[i], work->shape->traits);
     combine_one(&work->out->provider_cost_picodollars, settle_cost(&work->figures), work->shape->traits);
     if (!(work->shape->traits & FILLS) || !work->out->shape)
         work->out->shape = work->shape->name;
-    if (!work->out->provider)
+    if (!work->out->provider && !work->hints->provider.data)
         work->out->provider = work->shape->provider;
     work->shape = NULL;
 }
@@ -180,38 +179,41 @@ static bool is_answer(const cJSON *root)
         "id",    "message", "model", "embeddings", "embedding",     "data",
         "usage", "output",  "done",  "event_type", "promptFeedback"};
     if (!root->child)
-        return cJSON_IsObject(root);
+        return json_is(root, cJSON_Object);
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
         if (cJSON_GetObjectItemCaseSensitive(root, marks[i]))
             return true;
     return false;
 }
 
-static void take_object(void *context, const cJSON *root)
+static void take_object(void *context, const cJSON *object)
 {
     struct work *work = context;
+    struct json_object root;
+    struct json_object answer;
     struct found found;
     struct figures figures;
-    find_usage(root, work->shape, &found);
-    if (found.member || !found.usage) {
-        const cJSON *answer = found.member ? found.holder : find_answer(root);
-        keep_answer(work->out, answer);
-        keep_status(work->out, root, answer);
+    json_open(object, &root);
+    find_usage(&root, work->shape, &found);
+    if (found.member || !found.usage.object) {
+        json_open(found.member ? found.holder : find_answer(&root), &answer);
+        keep_answer(work->out, &answer);
+        keep_status(work->out, &root, &answer);
     } else {
         /* native APIs state their counts beside the model */
-        keep(work->out, UNDERSTOOD_TEXT_response_model, find_text(root, "model"));
+        keep(work->out, UNDERSTOOD_TEXT_response_model, find_text(json_get(&root, "model")));
     }
-    if (!found.usage) {
-        work->unknown |= !cJSON_IsNull(root) && !is_answer(root);
+    if (!found.usage.object) {
+        work->unknown |= !json_is(object, cJSON_NULL) && !is_answer(object);
         return;
     }
     if (!found.shape) {
         work->unknown = true;
         return;
     }
-    keep_usage(work->out, found.usage);
-    shape_read(found.shape, found.usage, &figures);
-    forget_empty_input(find_text(root, "type"), &figures);
+    keep_usage(work->out, &found.usage);
+    shape_read(found.shape, &found.usage, &figures);
+    forget_empty_input(find_text(json_get(&root, "type")), &figures);
     gather(work, found.shape, &figures);
 }
 
@@ -225,16 +227,15 @@ void understand(const struct understand_hints *hints, const char *json, size_t l
     out->status = TALLY_STATUS_UNKNOWN;
     quantities_init(&out->quantities);
     hints = hints ? hints : &none;
-    out->provider = provider_of_host(hints->server_address);
-    work.hints.google = provider_is_google(hints);
-    work.hints.has_output = text_has(hints->operation, "chat") || text_has(hints->operation, "completion") ||
-                            text_has(hints->operation, "generate");
+    if (!hints->provider.data)
+        out->provider = provider_of_host(hints->server_address);
+    work.hints = hints;
     json_begin();
     bool sound = source_each(json, length, take_object, &work);
     flush(&work);
     json_end();
     /* a prompt that is only counted is not used */
-    if (text_has(hints->operation, "count_tokens"))
+    if (text_is(hints->operation, "count_tokens"))
         quantities_init(&out->quantities);
     bool counts = out->provider_cost_picodollars >= 0;
     for (int i = 0; i < QUANTITY_COUNT; i++)

@@ -48,9 +48,10 @@ enum understood_text {
 /* Not to be copied: the texts point into it. */
 struct understood {
     enum understood_kind kind;
-    bool known;           /* kind is COUNTS or NOTHING */
-    const char *shape;    /* "openai chat", ...: of a static table; NULL: none */
-    const char *provider; /* static, OpenTelemetry's name: the shape's, the host's; NULL: cannot be told */
+    bool known;        /* kind is COUNTS or NOTHING */
+    const char *shape; /* "openai chat", ...: of a static table; NULL: none */
+    const char *
+        provider; /* static, OpenTelemetry's name, by host or shape; NULL: cannot be told, or the hints say */
     struct quantities quantities;             /* what is not stated is -1 */
     int64_t provider_cost_picodollars;        /* -1: not stated */
     int32_t status;                           /* TALLY_STATUS_*; an incomplete answer is one */
