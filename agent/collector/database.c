@@ -18,6 +18,7 @@
 static int open_ledger(struct collector *collector, char error[COLLECTOR_ERROR_BYTES])
 {
     struct ledger_options options = {.state_directory = collector->config->state_directory,
+                                     .prices = collector->prices,
                                      .retention_ns = collector->config->retention_s * SECOND_NS};
     int result = ledger_open(&collector->ledger, &options);
     if (result)

@@ -10,6 +10,7 @@
 #include "collector/doorbell.h"
 #include "collector/events.h"
 #include "ledger/ledger.h"
+#include "price/table.h"
 #include "spill/spill_folders.h"
 
 #include <arena_file.h>
@@ -114,6 +115,7 @@ struct spill {
 struct collector {
     const struct agent_config *config;
     struct ledger *ledger;
+    struct price_table *prices; /* what the ledger prices by */
     struct quarantine quarantine;
     struct events events;
     struct batch batch;
@@ -128,6 +130,8 @@ struct collector {
     bool settling;        /* the end: show the ledger everything in every round */
     int64_t checked_ns;   /* monotonic: when the database was last looked at for damage; 0: never */
     int64_t retained_ns;  /* monotonic: when to look for old rows again */
+    int64_t clock_ahead;  /* of the clock before the time since boot, at the last look; 0: none yet */
+    int64_t even_ns;      /* monotonic: since when the clock has not been stepped */
     uint64_t round;
     /* of the round under way */
     bool moved;   /* some record was taken, or something was committed */
@@ -198,6 +202,11 @@ int database_open(struct collector *collector, char error[COLLECTOR_ERROR_BYTES]
 /* After -EUCLEAN from a round: the same, with the arenas that are open. 1: it was sound, go on as after any error. A
  * negative errno value with error[]: there is no database any more, the agent has to leave. */
 int database_replace(struct collector *collector, char error[COLLECTOR_ERROR_BYTES]);
+
+/* prices.c: read the list that the configuration names. Before the ledger is opened: 0 or -1 with error[]. */
+int prices_open(struct collector *collector, char error[COLLECTOR_ERROR_BYTES]);
+/* Again, and hand it to the ledger. One that is not sound changes nothing, and is said in the log. */
+void prices_reload(struct collector *collector);
 
 /* watch.c: after names have been looked at: watch what the next change of them shows in. */
 void watch_update(struct collector *collector);

@@ -37,13 +37,15 @@ static const char help[] =
     "  --commit-interval MS   how long to gather records for one commit (default 100)\n"
     "  --retention DAYS       age at which single rows are deleted; 0: never (default 30);\n"
     "                         also as 36h, 90m or 60s; hourly sums are kept\n"
+    "  --prices FILE          a price list in the form of LiteLLM's\n"
+    "                         model_prices_and_context_window.json (default: built in)\n"
     "  --config FILE          read options from a file, as NAME = VALUE\n"
     "  --once                 take what is there, then leave\n"
     "  --foreground           accepted for convenience: tallyd never leaves the foreground\n"
     "  --help, --version\n"
     "\n"
     "Signals: SIGTERM and SIGINT take what is there, commit and leave; SIGHUP reads the\n"
-    "configuration file again.\n";
+    "configuration file and the price list again.\n";
 
 static int set_number(const char *name, const char *value, int least, int most, int *out,
                       char error[CONFIG_ERROR_BYTES])
@@ -144,6 +146,8 @@ int config_set(struct agent_config *config, const char *name, const char *value,
         return *value ? set_text(&config->state_directory, value, error) : FAIL("state-dir is empty");
     if (!strcmp(name, "arena"))
         return add_arena(config, value, error);
+    if (!strcmp(name, "prices"))
+        return set_text(&config->prices, value, error);
     if (!strcmp(name, "users"))
         return set_users(config, value, error);
     if (!strcmp(name, "group")) {
@@ -214,6 +218,7 @@ static const struct option options[] = {
     {"arena", required_argument, NULL, 's'},
     {"users", required_argument, NULL, 's'},
     {"group", required_argument, NULL, 's'},
+    {"prices", required_argument, NULL, 's'},
     {"retention", required_argument, NULL, 's'},
     {"commit-interval", required_argument, NULL, 's'},
     {"config", required_argument, NULL, 'c'},
@@ -289,7 +294,9 @@ void config_release(struct agent_config *config)
 {
     forget_arenas(config);
     free(config->state_directory);
+    free(config->prices);
     free(config->file);
+    config->prices = NULL;
     config->state_directory = NULL;
     config->file = NULL;
 }

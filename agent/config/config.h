@@ -25,6 +25,7 @@ struct agent_config {
     gid_t group; /* as TALLY_GROUP; (gid_t)-1: none */
     int commit_interval_ms;
     int64_t retention_s; /* 0: for ever */
+    char *prices;        /* a price list; NULL or "": the built-in one */
     char *file;          /* NULL: none */
     bool once;
 };

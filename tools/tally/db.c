@@ -33,6 +33,23 @@ static void sum_step(sqlite3_context *context, int count, sqlite3_value **values
     sum->any = 1;
 }
 
+/* sum_money(millions, picodollars): a sum of the rollups' pairs (schema_v2.sql), in picodollars. */
+static void sum_money_step(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    struct sum *sum = sqlite3_aggregate_context(context, sizeof(*sum));
+    wide_t total;
+
+    (void)count;
+    if (sum == NULL || sqlite3_value_type(values[1]) == SQLITE_NULL)
+        return;
+    memcpy(&total, sum->total, sizeof(total));
+    wide_t value = (wide_t)sqlite3_value_int64(values[0]) * INT64_C(1000000000000000000);
+    if (number_add(&value, sqlite3_value_int64(values[1])) != 0 || number_add(&total, value) != 0)
+        sum->overflow = 1;
+    memcpy(sum->total, &total, sizeof(total));
+    sum->any = 1;
+}
+
 static void sum_final(sqlite3_context *context)
 {
     struct sum *sum = sqlite3_aggregate_context(context, 0);
@@ -87,6 +104,8 @@ static int open_file(struct db *db, const char *query)
     sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
     sqlite3_create_function(db->handle, "sum128", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, NULL, sum_step,
                             sum_final);
+    sqlite3_create_function(db->handle, "sum_money", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, NULL,
+                            sum_money_step, sum_final);
     code = sqlite3_exec(db->handle, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) & 0xFF;
     /* Without its -shm file, and where that cannot be made, it is the one or the other. */
     return code == SQLITE_READONLY ? SQLITE_CANTOPEN : code;

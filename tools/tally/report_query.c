@@ -50,6 +50,9 @@ static const struct {
     [FIGURE_cancelled] = {"sum128(h.calls * (h.status = 'cancelled'))", "sum(u.status = 'cancelled')"},
     [FIGURE_aborted] = {"sum128(h.calls * (h.status = 'aborted'))", "sum(u.status = 'aborted')"},
     [FIGURE_estimated] = {"sum128(h.estimated)", "sum((u.flags & 2) != 0)"},
+#define MONEY(name)                                                                                          \
+    [FIGURE_##name##_picodollars] = {"sum_money(h." #name "_millions, h." #name "_picodollars)",             \
+                                     "sum128(u." #name "_picodollars)"}
 #define SUMMED(column) [FIGURE_##column] = {"sum128(h." #column ")", "sum128(u." #column ")"}
     SUMMED(input_tokens),
     SUMMED(output_tokens),
@@ -65,12 +68,13 @@ static const struct {
     [FIGURE_output_tokens_unknown] = {"sum128(h.output_tokens_unknown)", "sum(u.output_tokens IS NULL)"},
     SUMMED(duration_ns),
     [FIGURE_duration_unknown] = {"sum128(h.duration_unknown)", "sum(u.duration_ns IS NULL)"},
-    SUMMED(provider_cost_picodollars),
+    MONEY(provider_cost),
     [FIGURE_provider_cost_calls] = {"sum128(h.provider_cost_calls)",
                                     "sum(u.provider_cost_picodollars IS NOT NULL)"},
-    SUMMED(cost_picodollars),
+    MONEY(cost),
     [FIGURE_cost_unknown] = {"sum128(h.cost_unknown)", "sum(u.cost_picodollars IS NULL)"},
 #undef SUMMED
+#undef MONEY
 };
 
 const struct dimension *dimension_find(const char *name, size_t length)
