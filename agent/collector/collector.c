@@ -200,6 +200,7 @@ static int reload(struct collector *collector, struct agent_config *config, int 
             log_line(LOG_NOTE, "configuration read again");
         }
         stations_check(collector);
+        prices_reload(collector);
     }
     return sd_notify(0, "READY=1");
 }
@@ -343,6 +344,7 @@ static void close_collector(struct collector *collector)
         stations_release(collector);
         ledger_close(collector->ledger);
     }
+    price_table_free(collector->prices);
     if (collector->batch.bytes)
         munmap(collector->batch.bytes, BATCH_BYTES_MAX);
     if (collector->state_lock >= 0)
@@ -376,7 +378,7 @@ static int open_collector(struct collector *collector, const struct agent_config
     }
     if (lock_state(collector, error))
         return -1;
-    if (database_open(collector, error))
+    if (prices_open(collector, error) || database_open(collector, error))
         return -1;
     result = spill_open(collector);
     if (result) {
