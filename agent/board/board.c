@@ -35,11 +35,11 @@ static void unmap_board(struct board *board)
     memset(board, 0, sizeof *board);
 }
 
-/* Whether an open file may be used as a board by this agent: nobody else can have written it. */
-static bool ours(int fd, mode_t mode, struct stat *status)
+/* Whether an open file has been a board of this agent's user: nobody else can have written it. */
+static bool ours(int fd, struct stat *status)
 {
     return !fstat(fd, status) && S_ISREG(status->st_mode) && status->st_nlink == 1 &&
-           status->st_uid == geteuid() && (status->st_mode & 07777) == mode;
+           status->st_uid == geteuid() && !(status->st_mode & (S_IWGRP | S_IWOTH));
 }
 
 /* An earlier agent's board: into `board` if it is one of this arena that can be used further. One that
@@ -52,7 +52,7 @@ static int reuse(struct board *board, const char *path, const struct tally_arena
         return -errno;
     int result = -ESTALE;
     /* Pages that are holes could not be had on a full file system: what is not all there is made anew. */
-    if (ours(fd, mode, &status) && (uint64_t)status.st_size >= TALLY_BOARD_LANES_OFFSET &&
+    if (ours(fd, &status) && (uint64_t)status.st_size >= TALLY_BOARD_LANES_OFFSET &&
         status.st_blocks * 512 >= status.st_size) {
         struct tally_board head;
         bool whole =
@@ -61,7 +61,10 @@ static int reuse(struct board *board, const char *path, const struct tally_arena
                     !memcmp(head.arena_uuid, arena->uuid, sizeof head.arena_uuid) &&
                     (uint64_t)status.st_size == tally_board_bytes(arena->lane_count);
         uint64_t moved = TALLY_ANNOUNCE(TALLY_AGENT_MOVED, 0);
-        if (same && TALLY_ANNOUNCED_STATE(head.announce) != TALLY_AGENT_MOVED)
+        /* Another mode: from now on others are to read it, or no more. In place, for it may know more than the database. */
+        if (same && (status.st_mode & 07777) != mode && fchmod(fd, mode))
+            result = -errno;
+        else if (same && TALLY_ANNOUNCED_STATE(head.announce) != TALLY_AGENT_MOVED)
             result = map_board(board, fd, arena->lane_count);
         else if (whole && pwrite(fd, &moved, sizeof moved, offsetof(struct tally_board, announce)) < 0)
             result = -errno;

@@ -142,6 +142,28 @@ static void a_board_for_others_can_be_read_by_them(void **state)
     board_leave(&board, false);
 }
 
+/* As when a group is set for an arena that was one user's: readers keep the board that they have. */
+static void a_board_changes_its_mode_in_place(void **state)
+{
+    struct board board;
+    struct stat status;
+    (void)state;
+    lanes[1].position = 640;
+    lanes[1].sequence = 8;
+    assert_int_equal(board_take(&board, path, arena.header, false, lanes), 0);
+    board_leave(&board, false);
+    ino_t first = inode(path);
+    for (int shared = 1; shared >= 0; shared--) {
+        memset(lanes, 0, sizeof lanes);
+        assert_int_equal(board_take(&board, path, arena.header, shared, lanes), 0);
+        assert_int_equal(inode(path), first);
+        assert_int_equal(stat(path, &status), 0);
+        assert_int_equal(status.st_mode & 07777, shared ? 0644 : 0600);
+        assert_int_equal(lanes[1].position, 640);
+        board_leave(&board, false);
+    }
+}
+
 static void one_agent_an_arena(void **state)
 {
     char lock[330];
@@ -175,6 +197,7 @@ int main(void)
         TEST(a_new_board_says_what_the_database_holds), TEST(it_is_used_again_and_never_goes_back),
         TEST(readers_of_a_replaced_board_are_told),     TEST(a_strange_board_is_replaced),
         TEST(a_board_for_others_can_be_read_by_them),   TEST(one_agent_an_arena),
+        TEST(a_board_changes_its_mode_in_place),        TEST(one_agent_an_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
