@@ -6,6 +6,7 @@
  * be looked at (a volume that is not mounted, say) is left as it is. */
 #include "collector/state.h"
 
+#include "arena/arena_versions.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -41,6 +42,15 @@ static bool gone(void *context, const uint8_t uuid[16], const char *path)
     return whole && memcmp(header.uuid, uuid, sizeof header.uuid);
 }
 
+static void other_version(void *context, const char *path, uint32_t abi)
+{
+    (void)context;
+    log_line(LOG_WARNING,
+             "arena %s is of version %u, and this agent knows version %u alone: it is left as it is, and its "
+             "records wait; run the agent that belongs to its clients",
+             path, abi, TALLY_ABI);
+}
+
 void gone_settle(struct collector *collector)
 {
     const struct spill *spill = &collector->spill;
@@ -54,6 +64,11 @@ void gone_settle(struct collector *collector)
         return; /* after the next round */
     }
     collector->gone_settled = true;
+    if (!collector->config->arenas[0]) /* they stand beside default names */
+        arena_versions(geteuid(), other_version, NULL);
+    for (const struct station *station = collector->stations; station; station = station->next)
+        if (station->uid != geteuid())
+            arena_versions(station->uid, other_version, NULL);
     if (found)
         log_line(LOG_NOTE, "%d arenas that were known are gone: their clients' ends are noted", found);
 }

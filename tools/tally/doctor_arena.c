@@ -1,6 +1,7 @@
 /* doctor_arena.c: shared memory and the agent that serves it. */
 #include "arena_scan.h"
 #include "doctor.h"
+#include "arena/arena_versions.h"
 #include "arena_file.h"
 
 #include <tally/tally.h>
@@ -181,6 +182,42 @@ static void no_arena(struct doctor *doctor, const char *path, int error)
         doctor_find(doctor, FINDING_FAIL, "arena", NULL, "%s %s", path, arena_scan_error(error));
 }
 
+static void other_version(void *context, const char *path, uint32_t abi)
+{
+    doctor_find(context, FINDING_WARN, "arena",
+                "Run the agent that belongs to its clients; if they are gone and drained, remove it.",
+                "%s is of layout %u, and this is tally of layout %u: it is left alone", path, abi, TALLY_ABI);
+}
+
+/* Where clients go, and the agent looks, when a stranger sits on the default name. */
+static void check_fallback(struct doctor *doctor, const char *path)
+{
+    char standard[ARENA_PATH_MAX];
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+    if (arena_path(standard, sizeof(standard), NULL, geteuid()) != 0 || strcmp(path, standard) != 0)
+        return;
+    if (runtime == NULL || runtime[0] != '/') {
+        doctor_find(doctor, FINDING_WARN, "arena",
+                    "Set XDG_RUNTIME_DIR, or TALLY_ARENA for clients and agent.",
+                    "there is no XDG_RUNTIME_DIR to make another in: records go to spill files");
+        return;
+    }
+    char *fallback = must_print("%s/%s", runtime, strrchr(standard, '/') + 1);
+    struct arena_scan scan;
+    int error = arena_scan(&scan, fallback);
+    if (error != 0 && error != -ENOENT) {
+        doctor_find(doctor, FINDING_FAIL, "arena", NULL, "%s %s", fallback, arena_scan_error(error));
+    } else {
+        doctor_find(doctor, FINDING_WARN, "arena", "It works: clients and agent use that one.",
+                    "%s %s instead", fallback, error == 0 ? "is used" : "will be made by the first record");
+    }
+    if (error == 0)
+        check_agent(doctor, &scan);
+    arena_scan_free(&scan);
+    free(fallback);
+}
+
 void doctor_arena(struct doctor *doctor, const char *path)
 {
     struct arena_scan scan;
@@ -189,6 +226,8 @@ void doctor_arena(struct doctor *doctor, const char *path)
     check_folder(doctor, path);
     if (error != 0) {
         no_arena(doctor, path, error);
+        if (error == -EACCES)
+            check_fallback(doctor, path);
     } else {
         check_file(doctor, &scan);
         check_lanes(doctor, &scan);
@@ -197,4 +236,6 @@ void doctor_arena(struct doctor *doctor, const char *path)
         check_board(doctor, &scan);
     }
     arena_scan_free(&scan);
+    if (getenv("TALLY_ARENA") == NULL)
+        arena_versions(geteuid(), other_version, doctor);
 }
