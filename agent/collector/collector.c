@@ -39,6 +39,9 @@
 #define RETAIN_NS      (60 * SECOND_NS)   /* at most, between looks for rows past their age */
 #define RETAIN_IDLE_NS (3600 * SECOND_NS) /* the same, while nothing goes on */
 #define RETAIN_PARTS   8                  /* of the age that rows are kept for, where that is short */
+#define CLOCK_EVEN_NS  (3600 * SECOND_NS) /* how long the clock must not have been stepped to be believed */
+#define CLOCK_STEP_NS  (10 * SECOND_NS)   /* more than what it is slewed by between two looks */
+#define CLOCK_LOOK_NS  (10 * SECOND_NS)   /* between looks at it, until it is believed */
 #define RETAIN_TIME_NS (SECOND_NS / 50)   /* of one round; then lanes have their turn */
 #define BACKOFF_MIN_NS (100 * 1000000)    /* after an error of the database ... */
 #define BACKOFF_MAX_NS (5 * SECOND_NS)    /* ... doubled up to this */
@@ -108,6 +111,26 @@ static int64_t sleep_bound(const struct collector *collector)
     return bound;
 }
 
+/* Whether the clock may say what is old: it has not been stepped for a while, an hour or, where ages are short, a part of
+ * them. One that is a year ahead for a moment, or at boot until it is set, must not delete what is not to come back. */
+static bool clock_trusted(struct collector *collector, int64_t part)
+{
+    int64_t now = clock_now(CLOCK_MONOTONIC);
+    int64_t ahead = clock_now(CLOCK_REALTIME) - clock_now(CLOCK_BOOTTIME);
+    int64_t step = ahead - collector->clock_ahead;
+    int64_t wait = part < CLOCK_EVEN_NS ? part : CLOCK_EVEN_NS;
+    bool first = !collector->even_ns;
+    if (first || step > CLOCK_STEP_NS || step < -CLOCK_STEP_NS)
+        collector->even_ns = now;
+    if (!first && collector->even_ns == now)
+        log_line(LOG_WARNING,
+                 "the clock has been stepped by %lld seconds: nothing is deleted for its age until it has "
+                 "run evenly for %lld seconds",
+                 (long long)(step / SECOND_NS), (long long)(wait / SECOND_NS));
+    collector->clock_ahead = ahead;
+    return now - collector->even_ns >= wait;
+}
+
 /* Rows past their age go in slices, between rounds: several a round where much has grown old, or the rows
  * that come would be more than those that go. */
 static void retain(struct collector *collector)
@@ -118,6 +141,10 @@ static void retain(struct collector *collector)
     int result;
     if (!collector->config->retention_s || (collector->retained_ns && now < collector->retained_ns))
         return;
+    if (!clock_trusted(collector, part)) {
+        collector->retained_ns = now + (part < CLOCK_LOOK_NS ? part : CLOCK_LOOK_NS);
+        return;
+    }
     do {
         result = ledger_retain(collector->ledger, clock_now(CLOCK_REALTIME));
         now = clock_now(CLOCK_MONOTONIC);
@@ -185,9 +212,13 @@ static int reload(struct collector *collector, struct agent_config *config, int 
     } else {
         if (strcmp(fresh.state_directory, config->state_directory))
             log_line(LOG_WARNING, "another state folder takes effect when the agent is restarted");
-        if (fresh.retention_s != config->retention_s)
-            log_line(LOG_WARNING, "another retention takes effect when the agent is restarted");
-        fresh.retention_s = config->retention_s;
+        if (fresh.group != config->group)
+            log_line(LOG_WARNING, "another group holds for arenas that come from now on: restart the agent "
+                                  "to have it for those that it serves");
+        if (fresh.retention_s != config->retention_s) {
+            ledger_set_retention(collector->ledger, fresh.retention_s * SECOND_NS);
+            collector->retained_ns = 0; /* at once */
+        }
         char *state_directory = fresh.state_directory;
         fresh.state_directory = config->state_directory;
         config->state_directory = state_directory;

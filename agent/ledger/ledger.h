@@ -133,6 +133,9 @@ int ledger_refused(struct ledger *ledger, struct ledger_arena *arena, const uint
  * (recovery), repeat drain, observe, tick three times. */
 int ledger_tick(struct ledger *ledger, int64_t now_unix_ns);
 
+/* Another age, as options.retention_ns, from the next ledger_retain() on. */
+void ledger_set_retention(struct ledger *ledger, int64_t retention_ns);
+
 /* Delete a slice of rows past their age, in its own transaction. Returns 1 if there is more. */
 int ledger_retain(struct ledger *ledger, int64_t now_unix_ns);
 

@@ -27,6 +27,11 @@ static int expire(struct ledger *ledger, int64_t before)
     return 0;
 }
 
+void ledger_set_retention(struct ledger *ledger, int64_t retention_ns)
+{
+    ledger->options.retention_ns = retention_ns;
+}
+
 int ledger_retain(struct ledger *ledger, int64_t now_unix_ns)
 {
     if (ledger->in_transaction)
