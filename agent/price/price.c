@@ -188,7 +188,9 @@ static void add_line(struct pricing *pricing, enum price_rate kind, int64_t coun
     line->tier = cell->tier;
     line->service = (enum price_service)cell->service;
     line->price = cell->price;
-    if (decimal_cost(count, count_scale, cell->price, out->factor, &line->picodollars) ||
+    /* Regions and speeds make tokens dearer, not what is billed by the piece. */
+    struct decimal factor = line->rate < RATE_input_image ? out->factor : DECIMAL_ONE;
+    if (decimal_cost(count, count_scale, cell->price, factor, &line->picodollars) ||
         __builtin_add_overflow(out->picodollars, line->picodollars, &out->picodollars))
         worse(out, PRICE_TOO_LARGE);
 }

@@ -29,6 +29,7 @@ int calls_command(int argc, char **argv);
 int clients_command(int argc, char **argv);
 int doctor_command(int argc, char **argv);
 int lanes_command(int argc, char **argv);
+int price_command(int argc, char **argv);
 int record_command(int argc, char **argv);
 int recover_command(int argc, char **argv);
 int report_command(int argc, char **argv);

@@ -59,12 +59,13 @@ static void check_size(struct doctor *doctor, const struct db *db)
                 bytes_text((uint64_t)file.st_size, size), bytes_text((uint64_t)log.st_size, log_size));
 }
 
-static void check_schema(struct doctor *doctor, struct db *db)
+/* Whether it is the one that this command knows. */
+static bool check_schema(struct doctor *doctor, struct db *db)
 {
     int64_t version = 0;
 
     if (db_number(db, "PRAGMA user_version", 0, &version) != EXIT_SUCCESS)
-        return;
+        return false;
     if (version == SCHEMA_VERSION)
         doctor_find(doctor, FINDING_OK, "schema", NULL, "version %d", SCHEMA_VERSION);
     else
@@ -72,6 +73,7 @@ static void check_schema(struct doctor *doctor, struct db *db)
                     version > SCHEMA_VERSION ? "It was written by a newer tally: use its command."
                                              : "Start tallyd: it brings the database up to date.",
                     "version %" PRId64 ", and this command knows %d", version, SCHEMA_VERSION);
+    return version == SCHEMA_VERSION;
 }
 
 static void check_integrity(struct doctor *doctor, struct db *db)
@@ -151,6 +153,69 @@ static void check_losses(struct doctor *doctor, struct db *db)
         doctor_find(doctor, FINDING_OK, "lost", NULL, "nothing, ever");
 }
 
+/* ---- prices ------------------------------------------------------------------------------------------- */
+
+#define NAMED_MAX 5
+
+/* Answered calls whose cost nobody knows, by the hour's sums: as far back as they go. */
+static void check_costs(struct doctor *doctor, struct db *db)
+{
+    sqlite3_stmt *statement =
+        db_prepare(db, "SELECT provider, request_model, sum128(cost_unknown) FROM usage_hourly"
+                       " WHERE cost_unknown > 0 AND status = 'ok' GROUP BY 1, 2"
+                       " ORDER BY sum(min(cost_unknown, 1000000000)) DESC, 1, 2");
+    char *names = must_copy("");
+    wide_t calls = 0;
+    int models = 0;
+    int row = -1;
+
+    while (statement != NULL && (row = db_step(db, statement)) == 1) {
+        char count[NUMBER_BYTES];
+        wide_t more = db_wide(statement, 2);
+        const char *provider = db_text(statement, 0, NULL);
+        const char *model = db_text(statement, 1, NULL);
+        number_add(&calls, more);
+        if (models++ >= NAMED_MAX)
+            continue;
+        char *longer =
+            must_print("%s%s%s/%s: %s", names, models > 1 ? ", " : "", *provider ? provider : "(unknown)",
+                       *model ? model : "(unknown)", number_text(more, count));
+        free(names);
+        names = longer;
+    }
+    sqlite3_finalize(statement);
+    if (models != 0) {
+        char count[NUMBER_BYTES];
+        doctor_find(doctor, FINDING_WARN, "prices",
+                    "Add the models to a price list (tallyd --prices), then run 'tally reprice'.",
+                    "%s calls of %d models have no known cost: %s%s", number_text(calls, count), models,
+                    names, models > NAMED_MAX ? ", ..." : "");
+    } else if (row == 0) {
+        doctor_find(doctor, FINDING_OK, "prices", NULL, "every answered call has a cost");
+    }
+    free(names);
+}
+
+static void check_shapes(struct doctor *doctor, struct db *db)
+{
+    sqlite3_stmt *statement = db_prepare(db, "SELECT provider, kind, calls, usage_id, last_unix_ns"
+                                             " FROM unknown_shapes ORDER BY calls DESC, provider LIMIT 10");
+    while (statement != NULL && db_step(db, statement) == 1) {
+        char when[WHEN_BYTES];
+        const char *provider = db_text(statement, 0, NULL);
+        bool damaged = strcmp(db_text(statement, 1, NULL), "damaged") == 0;
+        doctor_find(doctor, FINDING_WARN, "usage",
+                    damaged ? "The client hands over something else than the response's usage."
+                            : "The object is kept in its row: a newer tallyd may understand it.",
+                    "%lld calls of provider %s came with a usage object %s; the last at %s UTC, row %lld",
+                    (long long)sqlite3_column_int64(statement, 2), *provider ? provider : "(unknown)",
+                    damaged ? "that is no JSON" : "of an unknown shape",
+                    when_shown(sqlite3_column_int64(statement, 4), when),
+                    (long long)sqlite3_column_int64(statement, 3));
+    }
+    sqlite3_finalize(statement);
+}
+
 static void check_quarantine(struct doctor *doctor, const struct db *db)
 {
     char *path = must_print("%s/quarantine", db->directory);
@@ -184,11 +249,15 @@ void doctor_store(struct doctor *doctor)
                     "there is none at %s", db.path);
     } else {
         check_size(doctor, &db);
-        check_schema(doctor, &db);
+        bool current = check_schema(doctor, &db);
         if (doctor->thorough)
             check_integrity(doctor, &db);
         check_future(doctor, &db);
         check_losses(doctor, &db);
+        if (current) {
+            check_costs(doctor, &db);
+            check_shapes(doctor, &db);
+        }
         check_quarantine(doctor, &db);
     }
     db_close(&db);

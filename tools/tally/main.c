@@ -16,6 +16,7 @@ static const struct command commands[] = {
     {"clients", "processes that record, and how they ended", clients_command},
     {"lanes", "the rings in shared memory, live", lanes_command},
     {"audit", "prove that every record is accounted for", audit_command},
+    {"price", "what usage costs, by which price and why", price_command},
     {"record", "record one call, from a shell script", record_command},
     {"recover", "drain shared memory into the database without an agent", recover_command},
     {"doctor", "look for what is wrong, and say what to do", doctor_command},

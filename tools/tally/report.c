@@ -297,7 +297,7 @@ static void note_unknown(struct notes *notes, const struct figures *total)
                                calls, number_text(total->value[FIGURE_input_tokens_unknown], input),
                                number_text(total->value[FIGURE_output_tokens_unknown], output)));
     if (total->value[FIGURE_cost_unknown] != 0)
-        note(notes, must_print("of %s calls, %s have no known cost of tally's own reckoning", calls,
+        note(notes, must_print("of %s calls, %s have no known cost: 'tally doctor' names their models", calls,
                                number_text(total->value[FIGURE_cost_unknown], cost)));
     if (total->value[FIGURE_estimated] != 0)
         note(notes, must_print("of %s calls, %s have estimated counts", calls,

@@ -71,6 +71,9 @@ enum column {
     COLUMN_FIRST_TOKEN,
     COLUMN_STATED,
     COLUMN_COST,
+    COLUMN_BASIS,
+    COLUMN_LIST_COST,
+    COLUMN_PRICES,
     COLUMN_FLAGS,
     COLUMN_TRUNCATED,
     COLUMN_COUNT
@@ -116,6 +119,9 @@ static const struct table_column columns[COLUMN_COUNT] = {
     [COLUMN_FIRST_TOKEN]    = {"time_to_first_token_ns", "", TABLE_DATA, 0},
     [COLUMN_STATED]         = {"provider_cost_picodollars", "", TABLE_DATA, 0},
     [COLUMN_COST]           = {"cost_picodollars", "COST", TABLE_RIGHT, 2},
+    [COLUMN_BASIS]          = {"cost_basis", "", TABLE_DATA, 0},
+    [COLUMN_LIST_COST]      = {"list_cost_picodollars", "", TABLE_DATA, 0},
+    [COLUMN_PRICES]         = {"price_table_sha256", "", TABLE_DATA, 0},
     [COLUMN_FLAGS]          = {"flags", "", TABLE_DATA, 0},
     [COLUMN_TRUNCATED]      = {"truncated", "", TABLE_DATA, 0},
 };
@@ -128,8 +134,9 @@ static const char sql[] =
     " u.span_id, u.tags, u.input_tokens, u.output_tokens, u.cache_read_tokens, u.cache_write_5m_tokens,"
     " u.cache_write_1h_tokens, u.reasoning_tokens, u.input_audio_tokens, u.output_audio_tokens,"
     " u.input_image_tokens, u.output_image_tokens, u.duration_ns, u.time_to_first_token_ns,"
-    " u.provider_cost_picodollars, u.cost_picodollars, u.flags, u.truncated"
-    " FROM usage u LEFT JOIN clients c ON c.id = u.client_id WHERE u.id > ?1 ORDER BY u.id LIMIT ?2";
+    " u.provider_cost_picodollars, u.cost_picodollars, u.cost_basis, u.list_cost_picodollars, p.sha256,"
+    " u.flags, u.truncated FROM usage u LEFT JOIN clients c ON c.id = u.client_id"
+    " LEFT JOIN price_tables p ON p.id = u.price_table_id WHERE u.id > ?1 ORDER BY u.id LIMIT ?2";
 
 struct tail {
     struct common common;
