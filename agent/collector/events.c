@@ -29,9 +29,12 @@ int events_open(struct events *events, enum event_name (*relevant)(void *, const
         return -errno;
     signal(SIGPIPE, SIG_IGN);
     events->poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    /* Refused, or a user's instances are used up: one can look oneself, once a second. Then it says why. */
     events->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (events->inotify < 0)
+        events->inotify = -errno;
     events->signals = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (events->poke >= 0 && events->inotify >= 0 && events->signals >= 0)
+    if (events->poke >= 0 && events->signals >= 0)
         return 0;
     int error = errno;
     events_close(events);
@@ -50,6 +53,8 @@ void events_close(struct events *events)
 
 int events_watch_folder(struct events *events, const char *folder)
 {
+    if (events->inotify < 0)
+        return events->inotify;
     int watch =
         inotify_add_watch(events->inotify, folder, IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_ONLYDIR);
     return watch < 0 ? -errno : watch;
@@ -57,6 +62,8 @@ int events_watch_folder(struct events *events, const char *folder)
 
 int events_watch_file(struct events *events, const char *path)
 {
+    if (events->inotify < 0)
+        return events->inotify;
     /* IN_ATTRIB comes with each change of the number of names, also while the file is open. */
     int watch =
         inotify_add_watch(events->inotify, path, IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF | IN_DONT_FOLLOW);

@@ -29,7 +29,7 @@ static void note(struct collector *collector, int *watch, int result)
     collector->unwatched = true;
     log_often(LOG_WARNING,
               "cannot watch the file system (%s): looking once a second instead; raise "
-              "fs.inotify.max_user_watches",
+              "fs.inotify.max_user_watches or max_user_instances",
               strerror(-result));
 }
 
