@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-static void must(int result, const char *what)
+void scenario_must(int result, const char *what)
 {
     if (result)
         stage_fail(what);
@@ -19,7 +19,7 @@ static void must(int result, const char *what)
 void scenario_predecessor(void)
 {
     for (int i = 0; i < 3; i++)
-        must(stage_record(0), "predecessor");
+        scenario_must(stage_record(0), "predecessor");
     stage_begin();
     stage_record(200);
     stage_end();
@@ -28,15 +28,15 @@ void scenario_predecessor(void)
 /* As in a C library whose robust list is not as we know it. */
 void scenario_unguarded_predecessor(void)
 {
-    must(tally_init(NULL), "tally_init");
+    scenario_must(tally_init(NULL), "tally_init");
     tally_process.robust = false;
     scenario_predecessor();
 }
 
 void scenario_successor(void)
 {
-    must(stage_record(0), "the next owner's first record");
-    must(stage_record(0), "the next owner's second record");
+    scenario_must(stage_record(0), "the next owner's first record");
+    scenario_must(stage_record(0), "the next owner's second record");
     tally_shutdown(0);
 }
 
@@ -52,14 +52,14 @@ static void first_use(void)
 /* Of the thread, in a process that has been one of tally's before: what is left is the taking of a lane. */
 static void first_lane(void)
 {
-    must(tally_init(NULL), "tally_init");
+    scenario_must(tally_init(NULL), "tally_init");
     first_use();
 }
 
 static void steady(void)
 {
-    must(stage_record(0), "prepare");
-    must(stage_record(0), "prepare");
+    scenario_must(stage_record(0), "prepare");
+    scenario_must(stage_record(0), "prepare");
     stage_begin();
     stage_record(0);
     stage_end();
@@ -69,54 +69,53 @@ static void steady(void)
 static uint64_t record_bytes(size_t json)
 {
     uint64_t tail = tally_thread.lane->tail;
-    must(stage_record(json), "measure");
+    scenario_must(stage_record(json), "measure");
     return tally_thread.lane->tail - tail;
 }
 
-/* Write until just `left` bytes of the ring, counted from its beginning, are free. */
-static void fill_but(uint64_t left)
+void scenario_fill_but(uint64_t left)
 {
     uint64_t bytes = record_bytes(8);
     const struct lane_view *lane = tally_thread.lane;
     uint64_t ring = lane->ring_bytes;
     while (lane->tail + left + 2 * bytes <= ring)
-        must(stage_record(8), "fill");
+        scenario_must(stage_record(8), "fill");
     /* one record of another length, so that it comes out even */
     uint64_t rest = ring - lane->tail - left;
     if (rest > bytes)
-        must(stage_record(8 + rest - bytes), "fill");
+        scenario_must(stage_record(8 + rest - bytes), "fill");
     else if (rest == bytes)
-        must(stage_record(8), "fill");
+        scenario_must(stage_record(8), "fill");
     if (ring - lane->tail != left)
         stage_fail("the lane could not be filled evenly");
 }
 
 static void wrap(void)
 {
-    must(stage_record(0), "prepare");
-    fill_but(48);
+    scenario_must(stage_record(0), "prepare");
+    scenario_fill_but(48);
     stage_pause();
     stage_begin();
-    must(stage_record(0), "the lane did not go round");
+    scenario_must(stage_record(0), "the lane did not go round");
     stage_end();
 }
 
 /* No padding: the record before it ends where the ring does. */
 static void wrap_evenly(void)
 {
-    must(stage_record(0), "prepare");
-    fill_but(0);
+    scenario_must(stage_record(0), "prepare");
+    scenario_fill_but(0);
     stage_pause();
     stage_begin();
-    must(stage_record(0), "the lane did not go round");
+    scenario_must(stage_record(0), "the lane did not go round");
     stage_end();
 }
 
 static void last_fit(void)
 {
-    must(stage_record(0), "prepare");
+    scenario_must(stage_record(0), "prepare");
     uint64_t bytes = record_bytes(8);
-    fill_but(bytes);
+    scenario_fill_but(bytes);
     stage_begin();
     if (stage_record(8))
         stage_fail("the record that just fits was refused");
@@ -125,8 +124,8 @@ static void last_fit(void)
 
 static void full(void)
 {
-    must(stage_record(0), "prepare");
-    fill_but(0);
+    scenario_must(stage_record(0), "prepare");
+    scenario_fill_but(0);
     stage_begin();
     if (stage_record(0) != -EAGAIN)
         stage_fail("a full lane took a record");
@@ -145,8 +144,8 @@ static void *thread_first_use(void *argument)
 static void *thread_exit(void *argument)
 {
     stage_join();
-    must(stage_record(0), "thread");
-    must(stage_record(0), "thread");
+    scenario_must(stage_record(0), "thread");
+    scenario_must(stage_record(0), "thread");
     stage_begin();
     return argument;
 }
@@ -154,7 +153,7 @@ static void *thread_exit(void *argument)
 static void run_thread(void *(*function)(void *))
 {
     pthread_t thread;
-    must(pthread_create(&thread, NULL, function, NULL), "pthread_create");
+    scenario_must(pthread_create(&thread, NULL, function, NULL), "pthread_create");
     /* Not pthread_join(): whoever waits there would be woken, and go on beside the one that is stepped. */
     for (;;)
         pause();
@@ -162,7 +161,7 @@ static void run_thread(void *(*function)(void *))
 
 static void second_thread(void)
 {
-    must(stage_record(0), "prepare");
+    scenario_must(stage_record(0), "prepare");
     run_thread(thread_first_use);
 }
 
@@ -176,7 +175,7 @@ static void ending_thread(void)
 static void call(void)
 {
     struct tally_call handle;
-    must(stage_record(0), "prepare");
+    scenario_must(stage_record(0), "prepare");
     stage_begin();
     stage_call_begin(&handle);
     stage_call_progress(&handle);
@@ -187,15 +186,15 @@ static void call(void)
 static void call_first_use(void)
 {
     struct tally_call handle;
-    must(tally_init(NULL), "tally_init");
+    scenario_must(tally_init(NULL), "tally_init");
     stage_begin();
     stage_call_begin(&handle);
     stage_end();
 }
 
-static void *thread_with_lane(void *argument)
+void *scenario_thread_with_lane(void *argument)
 {
-    must(stage_record(0), "thread");
+    scenario_must(stage_record(0), "thread");
     __atomic_store_n((int *)argument, 1, __ATOMIC_RELEASE);
     for (;;)
         pause();
@@ -204,11 +203,11 @@ static void *thread_with_lane(void *argument)
 
 static void shutdown_lanes(void)
 {
-    must(stage_record(0), "prepare");
+    scenario_must(stage_record(0), "prepare");
     for (int i = 0; i < 2; i++) {
         pthread_t thread;
         int ready = 0;
-        must(pthread_create(&thread, NULL, thread_with_lane, &ready), "pthread_create");
+        scenario_must(pthread_create(&thread, NULL, scenario_thread_with_lane, &ready), "pthread_create");
         while (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE))
             usleep(20);
     }
@@ -220,7 +219,7 @@ static void shutdown_lanes(void)
 
 static void record_after_shutdown(void)
 {
-    must(stage_record(0), "prepare");
+    scenario_must(stage_record(0), "prepare");
     if (tally_shutdown(0) != TALLY_PUBLISHED)
         stage_fail("tally_shutdown");
     stage_begin();
@@ -231,7 +230,7 @@ static void record_after_shutdown(void)
 
 static void client_object(void)
 {
-    must(stage_record(0), "prepare");
+    scenario_must(stage_record(0), "prepare");
     stage_begin();
     struct tally_client *client = tally_client_new(NULL);
     if (!client)

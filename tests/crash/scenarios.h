@@ -17,6 +17,23 @@ enum seed {
     SEEDS
 };
 
+/* Where a victim's spill files go, when it needs any. */
+enum place {
+    PLACE_NONE,  /* nowhere: what has no room is refused */
+    PLACE_NAMED, /* TALLY_SPILL_DIR, which exists */
+    PLACE_HOME,  /* in the user's state folder, which does not */
+};
+
+/* What happens between the victim's stage_begin() and the first instruction that it is killed at: it comes to its first
+ * write(2), and ... */
+enum meanwhile {
+    MEANWHILE_NOTHING,      /* it does not even come to that */
+    MEANWHILE_TAKEN_BEFORE, /* ... before it an agent takes its file in and removes it */
+    MEANWHILE_TAKEN_AFTER,  /* ... after it */
+    MEANWHILE_RENAMED,      /* ... after it an agent renames its file, and dies */
+    MEANWHILE_CUT,          /* ... only half of it is written */
+};
+
 struct scenario {
     const char *name;
     enum seed seed;
@@ -26,16 +43,29 @@ struct scenario {
     bool refused;   /* its record is */
     bool drained;   /* an agent drains it at stage_pause() */
     bool thorough; /* short enough that every kill point goes through the real agent in the short form, too */
-    bool only_long;     /* in the long form alone: most of it is stepped through elsewhere */
-    uint32_t steps_min; /* fewer would mean that it did not do what it should */
+    enum place place;
+    enum meanwhile meanwhile;
+    const char *spill_max; /* TALLY_SPILL_MAX; NULL: the default */
+    bool no_arena;         /* none can be made */
+    bool no_lane;          /* neither it nor its successor gets one that has room */
+    bool only_long;        /* in the long form alone: most of it is stepped through elsewhere */
+    uint32_t steps_min;    /* fewer would mean that it did not do what it should */
 };
 
 extern const struct scenario scenarios[];
 extern const unsigned int scenario_count;
+extern const struct scenario spill_scenarios[];
+extern const unsigned int spill_scenario_count;
 
 /* The predecessor of SEED_DEAD and after; the successor. */
 void scenario_predecessor(void);
 void scenario_unguarded_predecessor(void);
 void scenario_successor(void);
+
+/* For both tables. */
+void scenario_must(int result, const char *what);
+/* Write until just `left` bytes of the ring, counted from its beginning, are free. */
+void scenario_fill_but(uint64_t left);
+void *scenario_thread_with_lane(void *argument);
 
 #endif

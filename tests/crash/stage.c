@@ -104,21 +104,21 @@ void stage_client_release(struct tally_client *client)
 
 int stage_call_begin(struct tally_call *call)
 {
-    struct tally_usage usage = usage_of(++stage->next);
-    struct stage_entry *entry = entry_open(TALLY_KIND_CALL_BEGIN, stage->next);
+    struct tally_usage usage = usage_of(stage->call = ++stage->next);
+    struct stage_entry *entry = entry_open(TALLY_KIND_CALL_BEGIN, stage->call);
     return entry_close(entry, tally_call_begin(call, &usage));
 }
 
 int stage_call_progress(struct tally_call *call)
 {
-    struct tally_usage usage = usage_of(stage->next);
-    struct stage_entry *entry = entry_open(TALLY_KIND_CALL_PROGRESS, stage->next);
+    struct tally_usage usage = usage_of(stage->call);
+    struct stage_entry *entry = entry_open(TALLY_KIND_CALL_PROGRESS, stage->call);
     return entry_close(entry, tally_call_progress(call, &usage));
 }
 
 int stage_call_end(struct tally_call *call)
 {
-    struct tally_usage usage = usage_of(stage->next);
-    struct stage_entry *entry = entry_open(TALLY_KIND_CALL_END, stage->next);
+    struct tally_usage usage = usage_of(stage->call);
+    struct stage_entry *entry = entry_open(TALLY_KIND_CALL_END, stage->call);
     return entry_close(entry, tally_call_end(call, &usage));
 }

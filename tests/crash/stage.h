@@ -34,6 +34,7 @@ struct stage {
     pid_t pid[ROLES];
     uint32_t role; /* of the process that is running */
     uint32_t next; /* number */
+    uint32_t call; /* of the call in flight */
     struct stage_entry entry[STAGE_ENTRIES_MAX];
 };
 extern struct stage *stage;

@@ -100,15 +100,23 @@ static int audit(const char *state)
 
 /* ---- rows ------------------------------------------------------------------------------- */
 
+/* ?1: the trial's arena; ?2 and after: its spill logs. */
 static sqlite3_stmt *prepare(struct check *check, const char *sql)
 {
+    const struct inspection *inspection = &check->trial->inspection;
     sqlite3_stmt *statement = NULL;
-    if (sqlite3_prepare_v2(check->database, sql, -1, &statement, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(check->database, sql, -1, &statement, NULL) != SQLITE_OK) {
         wrong(check, "%s", sqlite3_errmsg(check->database));
-    else
-        sqlite3_bind_blob(statement, 1, check->trial->inspection.uuid, 16, SQLITE_STATIC);
+        return NULL;
+    }
+    sqlite3_bind_blob(statement, 1, inspection->uuid, 16, SQLITE_STATIC);
+    for (uint32_t i = 0; i < inspection->logs && sqlite3_bind_parameter_count(statement) > 1; i++)
+        sqlite3_bind_blob(statement, 2 + (int)i, inspection->log[i].id, 16, SQLITE_STATIC);
     return statement;
 }
+#define LOGS    "?2, ?3, ?4, ?5, ?6, ?7"
+#define ITS_OWN "uuid IN (?1, " LOGS ")"
+_Static_assert(INSPECT_LOGS_MAX == 6, "as many parameters");
 
 static int check_lanes(struct check *check)
 {
@@ -136,6 +144,57 @@ static int check_lanes(struct check *check)
         used += inspection->lane[i].tail != 0;
     if (result == 0 && found != used)
         result = wrong(check, "%u lanes were used, the database knows %u", used, found);
+    sqlite3_finalize(row);
+    return result;
+}
+
+/* Every log of which anything was whole, to its last number, and each of its records once. */
+static int check_logs(struct check *check)
+{
+    const struct inspection *inspection = &check->trial->inspection;
+    sqlite3_stmt *row =
+        prepare(check, "SELECT uuid, lanes.sequence, persisted, lost + quarantines FROM lanes "
+                       "JOIN arenas ON arenas.id = arena_id WHERE uuid IN (?1, " LOGS ") AND spill_uid >= 0");
+    uint32_t found = 0;
+    uint32_t used = 0;
+    int result = row ? 0 : -1;
+    while (result == 0 && sqlite3_step(row) == SQLITE_ROW) {
+        uint64_t highest = 0;
+        for (uint32_t i = 0; i < inspection->logs; i++)
+            if (!memcmp(sqlite3_column_blob(row, 0), inspection->log[i].id, 16))
+                highest = inspection->log[i].highest;
+        found += highest != 0;
+        if ((uint64_t)sqlite3_column_int64(row, 1) != highest ||
+            (uint64_t)sqlite3_column_int64(row, 2) != highest || sqlite3_column_int64(row, 3))
+            result =
+                wrong(check, "a spill log of %llu records: the database has %lld, of which %lld persisted",
+                      (unsigned long long)highest, (long long)sqlite3_column_int64(row, 1),
+                      (long long)sqlite3_column_int64(row, 2));
+    }
+    for (uint32_t i = 0; i < inspection->logs; i++)
+        used += inspection->log[i].highest != 0;
+    if (result == 0 && found != used)
+        result = wrong(check, "%u logs were spilled, the database knows %u", used, found);
+    sqlite3_finalize(row);
+    return result;
+}
+
+/* What was refused is counted, under the cause that it had. */
+static int check_refused(struct check *check)
+{
+    const struct inspection *inspection = &check->trial->inspection;
+    sqlite3_stmt *row =
+        prepare(check, "SELECT (SELECT coalesce(sum(refused), 0) FROM lanes WHERE arena_id = arenas.id), "
+                       "refused_no_lane + refused_reentered, refused_no_spill, "
+                       "(SELECT coalesce(sum(records), 0) FROM losses WHERE numbered = 0 AND arena_id = "
+                       "arenas.id) FROM arenas WHERE uuid = ?1");
+    int result = row ? 0 : -1;
+    if (result == 0 && inspection->lanes && sqlite3_step(row) == SQLITE_ROW) {
+        sqlite3_int64 sum = sqlite3_column_int64(row, 0) + sqlite3_column_int64(row, 2);
+        if (sqlite3_column_int64(row, 1) || (uint64_t)sum != inspection->refused)
+            result = wrong(check, "%llu records were refused, the database has %lld",
+                           (unsigned long long)inspection->refused, (long long)sum);
+    }
     sqlite3_finalize(row);
     return result;
 }
@@ -177,7 +236,7 @@ static int check_usage(struct check *check)
     sqlite3_stmt *row = prepare(
         check,
         "SELECT input_tokens, count(*), sum(status = 'aborted') FROM usage JOIN lanes ON lanes.id = lane_id "
-        "JOIN arenas ON arenas.id = arena_id WHERE uuid = ? GROUP BY input_tokens");
+        "JOIN arenas ON arenas.id = arena_id WHERE " ITS_OWN " GROUP BY input_tokens");
     int result = row ? 0 : -1;
     while (result == 0 && sqlite3_step(row) == SQLITE_ROW) {
         uint32_t number = (uint32_t)sqlite3_column_int64(row, 0);
@@ -199,12 +258,13 @@ static int check_clients(struct check *check)
     const struct stage *log = &check->trial->stage;
     sqlite3_stmt *row = prepare(
         check, "SELECT DISTINCT clients.pid, ended, complete FROM clients JOIN lanes ON lanes.client_id "
-               "= clients.id JOIN arenas ON arenas.id = arena_id WHERE uuid = ?");
+               "= clients.id JOIN arenas ON arenas.id = arena_id WHERE " ITS_OWN);
     int result = row ? 0 : -1;
     while (result == 0 && sqlite3_step(row) == SQLITE_ROW) {
         pid_t pid = (pid_t)sqlite3_column_int64(row, 0);
         const char *ended = (const char *)sqlite3_column_text(row, 1);
         const char *expected = pid == log->pid[ROLE_PREDECESSOR] ? "died"
+                               : check->trial->no_lane           ? "unknown" /* a file cannot say */
                                : pid == log->pid[ROLE_SUCCESSOR] ? "clean"
                                                                  : ended;
         if (!ended || strcmp(ended, expected) || !sqlite3_column_int(row, 2))
@@ -215,7 +275,7 @@ static int check_clients(struct check *check)
     return result;
 }
 
-static int check_sums(struct check *check)
+static int check_sums(struct check *check, unsigned int abandoned)
 {
     static const char *const none[] = {
         "SELECT count(*) FROM clients WHERE ended IS NULL", "SELECT count(*) FROM open_calls",
@@ -228,14 +288,15 @@ static int check_sums(struct check *check)
         if (sqlite3_prepare_v2(check->database, none[i], -1, &row, NULL) != SQLITE_OK ||
             sqlite3_step(row) != SQLITE_ROW)
             result = wrong(check, "%s", sqlite3_errmsg(check->database));
-        else if (sqlite3_column_int64(row, 0))
+        else if (sqlite3_column_int64(row, 0) != (i == 0 ? abandoned : 0))
             result = wrong(check, "%s: %lld", none[i], (long long)sqlite3_column_int64(row, 0));
         sqlite3_finalize(row);
     }
     return result;
 }
 
-int takein_check(const char *state, const struct takein_trial *trials, unsigned int count, char error[256])
+int takein_check(const char *state, const struct takein_trial *trials, unsigned int count,
+                 unsigned int abandoned, char error[256])
 {
     struct check check = {.trial = &trials[0], .error = error};
     char path[256];
@@ -248,12 +309,16 @@ int takein_check(const char *state, const struct takein_trial *trials, unsigned 
         check.trial = &trials[i];
         result = check_lanes(&check);
         if (result == 0)
+            result = check_logs(&check);
+        if (result == 0)
+            result = check_refused(&check);
+        if (result == 0)
             result = check_usage(&check);
         if (result == 0)
             result = check_clients(&check);
     }
     if (result == 0)
-        result = check_sums(&check);
+        result = check_sums(&check, abandoned);
     sqlite3_close(check.database);
     if (result == 0 && audit(state))
         result = wrong(&check, "tally audit does not account for every record");

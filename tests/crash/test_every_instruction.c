@@ -9,10 +9,12 @@
 #include "support/test.h"
 
 #include "crash/inspect.h"
+#include "crash/place.h"
 #include "crash/scenarios.h"
 #include "crash/stage.h"
 #include "crash/takein.h"
 #include "crash/tracer.h"
+#include "support/tries.h"
 
 #include <arena_file.h>
 
@@ -21,9 +23,13 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #define WORKERS 2
 #define BATCH   48
+/* One of so many in the short form: of the library's own steps, and of the C library's. */
+#define SAMPLE_OWN 4u
+#define SAMPLE     64u
 
 /* What a worker tells the test. Shared. */
 struct report {
@@ -44,10 +50,12 @@ struct worker {
     char state[96];
     struct takein_trial *trials;
     unsigned int trial_count;
+    unsigned int abandoned; /* victims in this database that came by another way */
     struct inspection inspection;
 };
 
 static struct worker self;
+static unsigned long long kill_points; /* of all scenarios */
 
 static int failed(const char *what, uint32_t step)
 {
@@ -62,9 +70,16 @@ static int failed(const char *what, uint32_t step)
 
 static void name_trial(struct takein_trial *trial, unsigned int slot)
 {
-    snprintf(trial->arena, sizeof trial->arena, "/tally-crash-%07d-%u-%03u", (int)getppid(), self.number,
-             slot);
-    snprintf(trial->path, sizeof trial->path, "/dev/shm%s", trial->arena);
+    char name[64];
+    snprintf(name, sizeof name, "/tally-crash-%07d-%u-%03u", (int)getppid(), self.number, slot);
+    snprintf(trial->base, sizeof trial->base, "/dev/shm%s", name);
+    trial->no_lane = self.scenario->no_lane;
+    if (self.scenario->no_arena)
+        snprintf(trial->arena, sizeof trial->arena, "/dev/shm%s.none/arena", name); /* no such folder */
+    else
+        snprintf(trial->arena, sizeof trial->arena, "%s", name);
+    snprintf(trial->path, sizeof trial->path, "%s%s", self.scenario->no_arena ? "" : "/dev/shm",
+             trial->arena);
 }
 
 static void remove_trial(const struct takein_trial *trial)
@@ -75,6 +90,7 @@ static void remove_trial(const struct takein_trial *trial)
         snprintf(path, sizeof path, "%s%s", trial->path, suffixes[i]);
         unlink(path);
     }
+    place_clear(trial->base, self.state);
 }
 
 /* Remove what trials have left by design; returns -1 if there was anything else. */
@@ -165,7 +181,7 @@ static int seed(struct takein_trial *trial)
     if (fd < 0)
         return failed("no arena could be made", 0);
     if (self.scenario->seed == SEED_EMPTY) {
-        /* An agent makes the board by which the victim learns that there is room again. */
+        /* An agent makes the board by which the victim learns that there is room again, and where to spill. */
         char *arenas[] = {trial->arena};
         return self.scenario->drained ? takein_run(self.state, arenas, 1, self.report->error) : 0;
     }
@@ -194,14 +210,33 @@ static int drain_in_pause(void *argument)
 {
     struct takein_trial *trial = argument;
     char *arenas[] = {trial->arena};
-    if (inspect_read(&self.inspection, trial->path))
+    if (inspect_read(&self.inspection, trial->path) || place_look(&self.inspection, trial->base, self.state))
         return failed(self.inspection.error, 0);
     return takein_run(self.state, arenas, 1, tracer_error);
 }
 
+/* Between the victim's stage_begin() and the first instruction that it may be killed at. */
+static int meanwhile(struct victim *victim, struct takein_trial *trial)
+{
+    switch (self.scenario->meanwhile) {
+    case MEANWHILE_TAKEN_BEFORE:
+        return tracer_to_call(victim, SYS_write, false, false) || drain_in_pause(trial) ? -1 : 0;
+    case MEANWHILE_TAKEN_AFTER:
+        return tracer_to_call(victim, SYS_write, true, false) || drain_in_pause(trial) ? -1 : 0;
+    case MEANWHILE_RENAMED:
+        return tracer_to_call(victim, SYS_write, true, false) || place_rename(trial->base, self.state) ? -1
+                                                                                                       : 0;
+    case MEANWHILE_CUT:
+        return tracer_to_call(victim, SYS_write, true, true);
+    default:
+        return 0;
+    }
+}
+
 static int look(const struct takein_trial *trial, uint32_t step, pid_t unguarded)
 {
-    if (inspect_read(&self.inspection, trial->path) < 0 || inspect_compare(&self.inspection) ||
+    if (inspect_read(&self.inspection, trial->path) < 0 ||
+        place_look(&self.inspection, trial->base, self.state) || inspect_compare(&self.inspection) ||
         inspect_owners(&self.inspection, (uint32_t)unguarded))
         return failed(self.inspection.error, step);
     return 0;
@@ -241,11 +276,14 @@ static int kill_at(struct takein_trial *trial, uint32_t step, uint32_t *from, bo
     memset(&self.inspection, 0, sizeof self.inspection);
     remove_trial(trial);
     setenv("TALLY_ARENA", trial->arena, 1);
+    place_enter(self.scenario, trial->base);
     if (seed(trial))
         return -1;
     stage->role = ROLE_VICTIM;
     int result =
         tracer_start(&victim, self.scenario->run, self.scenario->drained ? drain_in_pause : NULL, trial);
+    if (result == 0)
+        result = meanwhile(&victim, trial);
     if (result == 0)
         result = self.path.at ? tracer_seek(&victim, &self.path, step, from, exact)
                               : tracer_record(&victim, &self.path, NULL, NULL);
@@ -260,8 +298,10 @@ static int try_step(struct takein_trial *trial, uint32_t step)
     bool exact = true;
     uint32_t from = step;
     int result;
-    while ((result = kill_at(trial, step, &from, &exact)) == 1)
+    while ((result = kill_at(trial, step, &from, &exact)) == 1) {
         from--; /* checkpoint 0 is always there */
+        self.abandoned += self.scenario->drained;
+    }
     if (result || look(trial, step, self.unguarded) || succeed(step) || look(trial, step, 0) ||
         check_successor(step))
         return -1;
@@ -281,25 +321,56 @@ static int take_in(void)
     for (unsigned int i = 0; i < self.trial_count; i++)
         arenas[i] = self.trials[i].arena;
     setenv("TALLY_ARENA", arenas[0], 1);
+    place_enter_batch(self.state);
     if (takein_run(self.state, arenas, self.trial_count, error) ||
-        takein_check(self.state, self.trials, self.trial_count, error)) {
+        takein_check(self.state, self.trials, self.trial_count, self.abandoned, error)) {
         snprintf(self.report->error, sizeof self.report->error, "%s, in the database: %s",
                  self.scenario->name, error);
         return -1;
     }
+    if (place_clear_batch(self.state)) {
+        snprintf(self.report->error, sizeof self.report->error, "%s: spill files are left",
+                 self.scenario->name);
+        return -1;
+    }
     self.report->taken_in += self.trial_count;
     self.trial_count = 0;
+    self.abandoned = 0;
     remove_state();
     return sweep();
 }
 
+static bool calls_kernel(uint32_t step)
+{
+    static const uint8_t call[] = {0x0F, 0x05}; /* the instruction `syscall` */
+    return memcmp((const void *)self.path.at[step], call, sizeof call) == 0;
+}
+
+/* Whether to kill at this step. Where records go to files, the short form leaves out most of what the C library does within itself:
+ * nothing of it, but for its system calls, can be seen from outside; and most of the rounds of loops. */
+static bool chosen(uint32_t step)
+{
+    extern const char __executable_start;
+    extern const char etext;
+    uintptr_t at = self.path.at[step];
+    if (self.scenario->place == PLACE_NONE || step == self.path.steps || at == 0 || getenv("TALLY_TEST_LONG"))
+        return true;
+    if (calls_kernel(step) || (step && calls_kernel(step - 1)))
+        return true;
+    bool own = at >= (uintptr_t)&__executable_start && at < (uintptr_t)&etext;
+    bool first = self.path.checkpoint[step] == step;
+    return own && (first || self.scenario->thorough) ? true : step % (own ? SAMPLE_OWN : SAMPLE) == 0;
+}
+
 static int work(uint32_t takein_every)
 {
+    uint32_t number = 0;
     struct takein_trial *trial = &self.trials[0];
     /* The first victim shows the path, and is killed at its end. */
     name_trial(trial, 0);
     if (try_step(trial, UINT32_MAX))
         return -1;
+    place_clear(trial->base, self.state);
     if (sweep())
         return -1;
     remove_state();
@@ -310,18 +381,23 @@ static int work(uint32_t takein_every)
             return failed("a record was refused", self.path.steps);
     if (self.path.steps < self.scenario->steps_min)
         return failed("so short that it cannot have done what it should", self.path.steps);
-    for (uint32_t step = self.number; step <= self.path.steps; step += WORKERS) {
+    for (uint32_t step = 0; step <= self.path.steps; step++) {
+        if (!chosen(step) || number++ % WORKERS != self.number)
+            continue;
         trial = &self.trials[self.trial_count];
         name_trial(trial, self.trial_count);
         if (try_step(trial, step))
             return -1;
-        if ((step / WORKERS) % takein_every) {
+        if ((number / WORKERS) % takein_every) {
             remove_trial(trial);
             continue;
         }
         trial->step = step;
         trial->stage = *stage;
         trial->inspection = self.inspection;
+        if (place_keep(trial->base, self.state))
+            return failed("its spill files cannot be kept", step);
+        place_clear(trial->base, self.state);
         if (++self.trial_count == BATCH && take_in())
             return -1;
     }
@@ -356,10 +432,13 @@ static void run_worker(const struct scenario *scenario, struct report *report, u
     snprintf(self.state, sizeof self.state, "/dev/shm/tally-crash-state-%07d-%u", (int)getppid(), number);
     setenv("TALLY_LANES", scenario->lanes, 1);
     setenv("TALLY_LANE_KIB", scenario->lane_kib, 1);
-    setenv("TALLY_OVERFLOW", "drop", 1);
+    unsetenv("XDG_RUNTIME_DIR");
     pin(number);
     int result = work(takein_every);
     if (!result || !getenv("TALLY_CRASH_KEEP")) {
+        for (unsigned int i = 0; i <= self.trial_count && i < BATCH; i++)
+            place_clear(self.trials[i].base, self.state);
+        place_clear_batch(self.state);
         sweep();
         remove_state();
     }
@@ -394,6 +473,7 @@ static void every_instruction(void **state)
                   scenario->name, reports[0].tried + reports[1].tried,
                   reports[0].inexact + reports[1].inexact, reports[0].taken_in + reports[1].taken_in,
                   reports[0].steps);
+    kill_points += reports[0].tried + reports[1].tried;
     munmap(reports, WORKERS * sizeof *reports);
     assert_true(sound);
 }
@@ -404,10 +484,15 @@ int main(void)
     size_t count = 0;
     const char *only = getenv("TALLY_CRASH_ONLY");
     bool all = only || getenv("TALLY_TEST_LONG");
-    for (unsigned int i = 0; i < scenario_count; i++)
-        if ((all || !scenarios[i].only_long) && (!only || strcmp(only, scenarios[i].name) == 0))
-            tests[count++] = (struct CMUnitTest){.name = scenarios[i].name,
+    for (unsigned int i = 0; i < scenario_count + spill_scenario_count; i++) {
+        const struct scenario *scenario =
+            i < scenario_count ? &scenarios[i] : &spill_scenarios[i - scenario_count];
+        if ((all || !scenario->only_long) && (!only || strcmp(only, scenario->name) == 0))
+            tests[count++] = (struct CMUnitTest){.name = scenario->name,
                                                  .test_func = every_instruction,
-                                                 .initial_state = (void *)(uintptr_t)&scenarios[i]};
-    return _cmocka_run_group_tests("killed at every instruction", tests, count, NULL, NULL);
+                                                 .initial_state = (void *)(uintptr_t)scenario};
+    }
+    int failures = _cmocka_run_group_tests("killed at every instruction", tests, count, NULL, NULL);
+    tries(kill_points, "kill points");
+    return failures;
 }

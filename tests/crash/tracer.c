@@ -3,6 +3,7 @@
 #include "crash/stage.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 #define STEPS_MAX  200000u
 #define BREAKPOINT 0xCC
+#define OPTIONS    (PTRACE_O_TRACEFORK | PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD)
 
 char tracer_error[256];
 
@@ -39,31 +41,55 @@ static bool trapped(int status)
 static void become_victim(void (*run)(void))
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) || raise(SIGSTOP))
         stage_fail("PTRACE_TRACEME");
     run();
     _exit(0);
+}
+
+/* A stop that says that a child has been born. */
+static bool forked(struct victim *victim, pid_t tid, int status)
+{
+    unsigned long child = 0;
+    if (!trapped(status) || status >> 16 != PTRACE_EVENT_FORK)
+        return false;
+    ptrace(PTRACE_GETEVENTMSG, tid, NULL, &child);
+    victim->child = (pid_t)child;
+    return true;
+}
+
+static int own(struct victim *victim)
+{
+    int status;
+    if (waitpid(victim->pid, &status, 0) != victim->pid || !WIFSTOPPED(status) ||
+        ptrace(PTRACE_SETOPTIONS, victim->pid, NULL, OPTIONS) || ptrace(PTRACE_CONT, victim->pid, NULL, NULL))
+        return fail("the victim could not be traced", status);
+    return 0;
 }
 
 int tracer_start(struct victim *victim, void (*run)(void), int (*on_pause)(void *), void *argument)
 {
     stage->phase = STAGE_PREPARING;
     victim->ended = false;
+    victim->child = 0;
     victim->pid = fork();
     if (victim->pid == 0)
         become_victim(run);
     if (victim->pid < 0)
         return fail("fork", 0);
     stage->pid[stage->role] = victim->pid;
+    if (own(victim))
+        return -1;
     for (;;) {
         int status;
         pid_t tid = waitpid(-1, &status, __WALL);
         if (tid < 0 || WIFEXITED(status) || WIFSIGNALED(status))
             return fail("the victim ended before its beginning", status);
         victim->tid = tid;
-        if (trapped(status) && stage->phase == STAGE_BEGUN)
+        if (trapped(status) && !forked(victim, tid, status) && stage->phase == STAGE_BEGUN)
             return 0;
-        int pass_on = trapped(status) ? 0 : WSTOPSIG(status);
+        /* SIGSTOP: a child's beginning */
+        int pass_on = trapped(status) || WSTOPSIG(status) == SIGSTOP ? 0 : WSTOPSIG(status);
         if (trapped(status) && stage->phase == STAGE_PAUSED && on_pause && on_pause(argument))
             return -1;
         if (ptrace(PTRACE_CONT, tid, NULL, pass_on))
@@ -71,11 +97,34 @@ int tracer_start(struct victim *victim, void (*run)(void), int (*on_pause)(void 
     }
 }
 
+int tracer_to_call(struct victim *victim, long which, bool exit, bool cut)
+{
+    struct __ptrace_syscall_info info = {0};
+    bool found = false;
+    while (!found || (exit && info.op != PTRACE_SYSCALL_INFO_EXIT)) {
+        int status;
+        if (ptrace(PTRACE_SYSCALL, victim->tid, NULL, NULL) || waitpid(victim->tid, &status, __WALL) < 0)
+            return fail("PTRACE_SYSCALL", 0);
+        if (!WIFSTOPPED(status) || WSTOPSIG(status) != (SIGTRAP | 0x80))
+            return fail("the victim does not make the call that it should stop at", status);
+        if (ptrace(PTRACE_GET_SYSCALL_INFO, victim->tid, sizeof info, &info) < 0)
+            return fail("PTRACE_GET_SYSCALL_INFO", status);
+        if (info.op != PTRACE_SYSCALL_INFO_ENTRY || (long)info.entry.nr != which)
+            continue;
+        found = true;
+        if (cut &&
+            ptrace(PTRACE_POKEUSER, victim->tid, offsetof(struct user, regs.rdx), info.entry.args[2] / 2))
+            return fail("PTRACE_POKEUSER", status);
+    }
+    return 0;
+}
+
 int tracer_step(struct victim *victim)
 {
     int status;
     if (ptrace(PTRACE_SINGLESTEP, victim->tid, NULL, NULL) || waitpid(victim->tid, &status, __WALL) < 0)
         return fail("PTRACE_SINGLESTEP", 0);
+    forked(victim, victim->tid, status);
     if (WIFEXITED(status) && victim->tid != victim->pid) {
         victim->ended = true;
         return 0;
@@ -145,8 +194,10 @@ static int run_to(struct victim *victim, uintptr_t address)
         return fail("PTRACE_PEEKTEXT", 0);
     if (ptrace(PTRACE_POKETEXT, victim->tid, address, (word & ~0xFFL) | BREAKPOINT))
         return fail("PTRACE_POKETEXT", 0);
-    if (ptrace(PTRACE_CONT, victim->tid, NULL, NULL) || waitpid(victim->tid, &status, __WALL) < 0)
-        return fail("PTRACE_CONT", 0);
+    do {
+        if (ptrace(PTRACE_CONT, victim->tid, NULL, NULL) || waitpid(victim->tid, &status, __WALL) < 0)
+            return fail("PTRACE_CONT", 0);
+    } while (forked(victim, victim->tid, status));
     if (WIFEXITED(status) && victim->tid != victim->pid) {
         victim->ended = true;
         return 1;
@@ -179,6 +230,8 @@ void tracer_kill(struct victim *victim)
 {
     int status;
     kill(victim->pid, SIGKILL);
+    if (victim->child)
+        kill(victim->child, SIGKILL);
     while (waitpid(-1, &status, __WALL) > 0 || errno == EINTR)
         ;
 }

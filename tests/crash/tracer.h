@@ -22,14 +22,19 @@ struct path {
 
 struct victim {
     pid_t pid;
-    pid_t tid;  /* of the thread between stage_begin() and stage_end() */
-    bool ended; /* the thread has come to an end by itself */
+    pid_t tid;   /* of the thread, or of the child, between stage_begin() and stage_end() */
+    pid_t child; /* that it has forked; 0: none. Born between the two, it stands still where it was born */
+    bool ended;  /* the thread has come to an end by itself */
 };
 
 extern char tracer_error[256];
 
 /* Fork a victim and bring it to stage_begin(). on_pause: called at each stage_pause(), may be NULL. */
 int tracer_start(struct victim *victim, void (*run)(void), int (*on_pause)(void *), void *argument);
+
+/* From stage_begin() on to the entry, or to the exit, of the next call of this number. cut: it is to write only half of what it is
+ * asked to; then the exit alone makes sense. */
+int tracer_to_call(struct victim *victim, long which, bool exit, bool cut);
 
 /* One instruction on. */
 int tracer_step(struct victim *victim);
