@@ -146,7 +146,7 @@ $(LAYOUT) $(RUNNER): %: %.o
 	$(link)
 
 # ---- tests, demo, bench ----------------------------------------------------------
-$(UNIT_TESTS): %: %.o $(BUILD)/libtools.a $(BUILD)/libagent.a $(BUILD)/libtally.a
+$(UNIT_TESTS): %: %.o $(BUILD)/tests/support/filter.o $(BUILD)/libtools.a $(BUILD)/libagent.a $(BUILD)/libtally.a
 	$(link) $(TEST_LIBS) $(AGENT_LIBS) $(TOOL_LIBS)
 $(filter $(BUILD)/tests/crash/%,$(PROCESS_TESTS)): $(CRASH_OBJECTS)
 $(PROCESS_TESTS): %: %.o $(SUPPORT_OBJECTS) $(BUILD)/libagent.a $(BUILD)/libtally.a

@@ -130,6 +130,31 @@ static void many_rounds_round_the_ring(void **state)
 }
 
 /* The arena's name is taken away: what was in it is drained, what comes goes to a new one. */
+/* An older database is put back: what it does not know is read again from the ring, which the board has long given free. */
+static void a_backup_put_back_reads_the_ring_again(void **state)
+{
+    struct room *room = *state;
+    char command[4 * ROOM_PATH_MAX];
+
+    agent_start(room);
+    room_run(room, "client", "record=10", "shutdown=-1", "exit=0", NULL);
+    agent_stop(room);
+    snprintf(command, sizeof(command), "cp '%s/usage.db' '%s/kept.db'", room->state, room->directory);
+    assert_int_equal(system(command), 0);
+    agent_start(room);
+    room_run(room, "client", "record=15", "shutdown=-1", "exit=0", NULL);
+    agent_stop(room);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM usage"), 25);
+    snprintf(command, sizeof(command), "rm -f '%s'/usage.db* && cp '%s/kept.db' '%s/usage.db'", room->state,
+             room->directory, room->state);
+    assert_int_equal(system(command), 0);
+    agent_start(room);
+    agent_stop(room);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM usage"), 25);
+    assert_int_equal(books_number(room, "SELECT coalesce(sum(records), 0) FROM losses"), 0);
+    tries(15, "records read again for an older database");
+}
+
 static void arena_deleted_in_use(void **state)
 {
     struct room *room = *state;
@@ -159,6 +184,7 @@ int main(void)
         room_test(stopping_drains),
         room_test(recovery_without_an_agent),
         room_test(many_rounds_round_the_ring),
+        room_test(a_backup_put_back_reads_the_ring_again),
         room_test(arena_deleted_in_use),
     };
 

@@ -108,6 +108,23 @@ static void damage_ends_at_the_next_record(void **state)
     assert_int_equal(spill_piece_find(&piece, LENGTH, &next), SPILL_DAMAGED);
 }
 
+/* A number that nobody can have written is damage: counting what is missing before it would overflow the books. */
+static void numbers_out_of_reach(void **state)
+{
+    const uint64_t none[] = {0, SPILL_NUMBER_MAX + 1, UINT64_MAX};
+    struct spill_piece piece = {bytes, 0, 64, true};
+    size_t next = 0;
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        put(0, 64, none[i]);
+        piece.length = put(LENGTH, 64, 7);
+        assert_int_equal(spill_piece_find(&piece, 0, &next), SPILL_DAMAGED);
+        assert_int_equal(next, LENGTH);
+    }
+    put(0, 64, SPILL_NUMBER_MAX);
+    assert_int_equal(spill_piece_find(&piece, 0, &next), SPILL_RECORD);
+}
+
 /* Whatever stands there: each step goes on, and stays within the piece. */
 static void noise(void **state)
 {
@@ -179,9 +196,13 @@ static void what_may_be_opened(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),     cmocka_unit_test(records_one_after_the_other),
-        cmocka_unit_test(every_end), cmocka_unit_test(damage_ends_at_the_next_record),
-        cmocka_unit_test(noise),     cmocka_unit_test(what_may_be_opened),
+        cmocka_unit_test(names),
+        cmocka_unit_test(records_one_after_the_other),
+        cmocka_unit_test(every_end),
+        cmocka_unit_test(damage_ends_at_the_next_record),
+        cmocka_unit_test(numbers_out_of_reach),
+        cmocka_unit_test(noise),
+        cmocka_unit_test(what_may_be_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
