@@ -255,6 +255,214 @@ static void a_writer_that_waits_moves_on(void **state)
     expect_even_books(room);
 }
 
+/* ---- another boot ------------------------------------------------------------------------------ */
+
+/* Mounts of this process's own, and its children's. */
+static bool private_mounts(void)
+{
+    return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+/* The host is restarted: shared memory is gone, nobody lives, the boot has another name. */
+static void host_restarted(void **state)
+{
+    static const char boot[] = "5f1c3c6e-0000-4000-8000-0123456789ab\n";
+    struct room *room = *state;
+    char path[ROOM_PATH_MAX];
+    struct audit audit;
+
+    if (geteuid() != 0 || !private_mounts())
+        skip_because("no right to mount");
+    agent_start(room);
+    struct program *one = room_start(room, "client", "record=10", "stage=1", "await=9", NULL);
+    room_await_stage(room, 1);
+    struct program *two = room_start(room, "client", "hold=2", "record=5", "stage=2", "await=9", NULL);
+    room_await_stage(room, 2);
+    room_run(room, "client", "record=3", "exit=0", NULL);
+    wait_until(books_number(room, "SELECT count(*) FROM usage") == 20 &&
+               books_number(room, "SELECT count(*) FROM clients WHERE ended = 'clean'") == 1);
+    agent_kill(room);
+    room_kill(room, one);
+    room_kill(room, two);
+    remove_ipc(room);
+    snprintf(path, sizeof(path), "%s/boot_id", room->directory);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    fputs(boot, file);
+    fclose(file);
+    assert_int_equal(mount(path, "/proc/sys/kernel/random/boot_id", NULL, MS_BIND, NULL), 0);
+    agent_start(room);
+    wait_until(said(room, "that were known are gone"));
+    /* a lane of the first and three of the second were in use; how far, nobody knows */
+    books_expect_text(room, "host_restart|4|NULL",
+                      "SELECT cause || '|' || count(*) || '|' || ifnull(sum(records), 'NULL') FROM losses");
+    assert_int_equal(books_number(room, "SELECT count(*) FROM clients WHERE ended = 'died' AND complete = 0"),
+                     2);
+    assert_int_equal(
+        books_number(room, "SELECT count(*) FROM clients WHERE ended = 'clean' AND complete = 1"), 1);
+    room_run(room, "client", "record=4", "exit=0", NULL);
+    wait_until(books_number(room, "SELECT count(*) FROM usage") == 24);
+    agent_stop(room);
+    agent_start(room); /* once is enough */
+    agent_stop(room);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM losses"), 4);
+    books_audit(room, &audit);
+    assert_int_equal(audit.unaccounted, 0);
+    assert_int_equal(umount2("/proc/sys/kernel/random/boot_id", MNT_DETACH), 0);
+}
+
+/* On a disk an arena lives through that, and is drained. */
+static void an_arena_on_a_disk_survives(void **state)
+{
+    static const char boot[] = "5f1c3c6e-0000-4000-8000-0123456789ab\n";
+    struct room *room = *state;
+    char path[ROOM_PATH_MAX];
+
+    if (geteuid() != 0 || !private_mounts())
+        skip_because("no right to mount");
+    snprintf(room->arena_path, sizeof(room->arena_path), "%s/arena", room->directory);
+    snprintf(room->arena, sizeof(room->arena), "%.100s/arena", room->directory);
+    agent_start(room);
+    struct program *client =
+        room_start(room, "client", "record=10", "stage=1", "await=1", "record=7", "stage=2", "await=2", NULL);
+    room_await_stage(room, 1);
+    wait_until(books_number(room, "SELECT count(*) FROM usage") == 10);
+    agent_kill(room);
+    room_go(room, 1);
+    room_await_stage(room, 2);
+    room_kill(room, client);
+    snprintf(path, sizeof(path), "%s/boot_id", room->directory);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    fputs(boot, file);
+    fclose(file);
+    assert_int_equal(mount(path, "/proc/sys/kernel/random/boot_id", NULL, MS_BIND, NULL), 0);
+    agent_start(room);
+    books_expect_ends(room, 0, 1, 0);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM usage"), 17);
+    agent_stop(room);
+    assert_int_equal(umount2("/proc/sys/kernel/random/boot_id", MNT_DETACH), 0);
+    snprintf(room->arena, sizeof(room->arena), "/arena-on-disk"); /* the folder goes as a whole */
+}
+
+/* ---- default names ---------------------------------------------------------------------------------- */
+
+/* A /dev/shm of the test's own, with default names in it. */
+static bool default_names(struct room *room)
+{
+    if (geteuid() != 0 || !private_mounts() || mount("shm", "/dev/shm", "tmpfs", 0, "mode=1777") != 0)
+        return false;
+    room->agent_users = "0";
+    snprintf(room->arena_path, sizeof(room->arena_path), "/dev/shm/tally-0.v1");
+    snprintf(room->arena, sizeof(room->arena), "/tally-0.v1");
+    return true;
+}
+
+static void expect_doctor(const struct room *room, const char *words)
+{
+    char *output;
+
+    room_capture(room, &output, "tally", "doctor", (char *)NULL);
+    if (strstr(output, words) == NULL)
+        fail_msg("the doctor does not say '%s': %s", words, output);
+    free(output);
+}
+
+/* A stranger sits on the name. Clients make an arena in the runtime folder, and the agent finds it: one that runs, and
+ * one that is started later. */
+static void the_name_is_a_strangers(void **state)
+{
+    struct room *room = *state;
+    char runtime[ROOM_PATH_MAX];
+
+    if (!default_names(room))
+        skip_because("no right to mount a /dev/shm");
+    snprintf(runtime, sizeof(runtime), "%s/runtime", room->directory);
+    assert_int_equal(mkdir(runtime, 0700), 0);
+    room_set(room, "XDG_RUNTIME_DIR", runtime);
+    setenv("XDG_RUNTIME_DIR", runtime, 1); /* for the command */
+    int file = open(room->arena_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(file >= 0);
+    assert_int_equal(fchown(file, 65534, 65534), 0);
+    close(file);
+    agent_start(room);
+    expect_doctor(room, "will be made by the first record");
+    room_run(room, "client", "record=10", "exit=0", NULL);
+    wait_until(books_number(room, "SELECT count(*) FROM usage") == 10);
+    expect_doctor(room, "/runtime/tally-0.v1 is used instead");
+    agent_stop(room);
+    room_run(room, "client", "record=10", "exit=0", NULL);
+    agent_start(room);
+    wait_until(books_number(room, "SELECT count(*) FROM usage") == 20);
+    assert_true(said(room, "is not to be trusted"));
+    assert_int_equal(books_number(room, "SELECT count(*) FROM arenas"), 1);
+    /* without a runtime folder: spill files, which are taken in too */
+    assert_int_equal(unsetenv("XDG_RUNTIME_DIR"), 0);
+    expect_doctor(room, "records go to spill files");
+    room_set(room, "XDG_RUNTIME_DIR", "");
+    room_set(room, "TALLY_OVERFLOW", "spill");
+    room_run(room, "client", "record=10", "exit=0", NULL);
+    wait_until(books_number(room, "SELECT count(*) FROM usage") == 30);
+    agent_stop(room);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM losses"), 0);
+    struct stat status;
+    assert_int_equal(stat(room->arena_path, &status), 0); /* his */
+    assert_int_equal(status.st_uid, 65534);
+    assert_int_equal(umount2("/dev/shm", MNT_DETACH), 0);
+}
+
+static void forge_version(const char *path, uint32_t abi)
+{
+    struct tally_arena_header header = {.magic = TALLY_ARENA_MAGIC, .abi = abi};
+    int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    assert_true(file >= 0);
+    assert_int_equal(write(file, &header, sizeof(header)), sizeof(header));
+    assert_int_equal(ftruncate(file, 1 << 20), 0);
+    close(file);
+}
+
+/* Arenas of an older and of a newer version beside ours, with clients of theirs: said once, never touched. Under our own name
+ * one of another version is no arena: nobody writes or removes it, records go to files. */
+static void other_versions_are_left_alone(void **state)
+{
+    static const char *const paths[] = {"/dev/shm/tally-0.v0", "/dev/shm/tally-0.v2"};
+    struct room *room = *state;
+    char *output;
+
+    if (!default_names(room))
+        skip_because("no right to mount a /dev/shm");
+    forge_version(paths[0], 0);
+    forge_version(paths[1], 2);
+    agent_start(room);
+    room_run(room, "client", "record=10", "exit=0", NULL);
+    wait_until(books_number(room, "SELECT count(*) FROM usage") == 10);
+    wait_until(said(room, "v0 is of version 0") && said(room, "v2 is of version 2"));
+    expect_doctor(room, "v0 is of layout 0");
+    expect_doctor(room, "v2 is of layout 2");
+    agent_stop(room);
+    for (int i = 0; i < 2; i++) {
+        struct stat status;
+        assert_int_equal(stat(paths[i], &status), 0);
+        assert_int_equal(status.st_size, 1 << 20);
+    }
+    remove_ipc(room);
+    forge_version(room->arena_path, 2);
+    room_set(room, "TALLY_OVERFLOW", "spill");
+    room_run(room, "client", "record=10", "exit=0", NULL);
+    int status = room_capture(room, &output, "tallyd", "--once", "--users", "0", "--state-dir", room->state,
+                              (char *)NULL);
+    free(output);
+    assert_int_equal(status, 1);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM usage"), 10);
+    expect_doctor(room, "is no arena of this version");
+    assert_int_equal(unlink(room->arena_path), 0);
+    agent_start(room); /* as the doctor says: now they come in */
+    wait_until(books_number(room, "SELECT count(*) FROM usage") == 20);
+    agent_stop(room);
+    assert_int_equal(umount2("/dev/shm", MNT_DETACH), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +472,10 @@ int main(void)
         room_test(killed_in_a_deleted_arena),
         room_test(carried_over_and_drained_too),
         room_test(a_writer_that_waits_moves_on),
+        room_test(host_restarted),
+        room_test(an_arena_on_a_disk_survives),
+        room_test(the_name_is_a_strangers),
+        room_test(other_versions_are_left_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,11 +50,17 @@ static void become_agent(const struct room *room, const struct sockaddr_un *addr
     for (size_t i = 0; i < room->setting_count; i++) /* it may be the one who makes the arena */
         putenv(room->settings[i]);
     snprintf(path, sizeof(path), "%s/%s/tallyd", room_build(), room->agent_build ? room->agent_build : ".");
-    if (room->agent_users == NULL)
-        execl(path, path, "--foreground", "--state-dir", room->state, "--arena", room->arena, (char *)NULL);
-    else
-        execl(path, path, "--foreground", "--state-dir", room->state, "--users", room->agent_users,
-              (char *)NULL);
+    const char *list[10] = {path, "--foreground", "--state-dir", room->state, "--arena", room->arena};
+    size_t count = 6;
+    if (room->agent_users != NULL) {
+        list[4] = "--users";
+        list[5] = room->agent_users;
+    }
+    if (room->agent_config != NULL) {
+        list[count++] = "--config";
+        list[count++] = room->agent_config;
+    }
+    execv(path, (char **)(uintptr_t)list);
     dprintf(2, "%s: %s\n", path, strerror(errno));
     _exit(123);
 }

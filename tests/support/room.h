@@ -30,6 +30,7 @@ struct room {
     char other_arena_path[144]; /* a second one that the agent serves; empty: none */
     const char *agent_users;    /* not NULL: arenas have their default names, the agent serves these users */
     const char *agent_build;    /* not NULL: the agent is this folder's of the build */
+    const char *agent_config;   /* not NULL: a configuration file for it */
     char state[ROOM_PATH_MAX];
     char *settings[ROOM_SETTINGS_MAX]; /* NAME=value for programs and agents started from now on */
     size_t setting_count;

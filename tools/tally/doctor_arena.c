@@ -218,10 +218,22 @@ static void check_fallback(struct doctor *doctor, const char *path)
     free(fallback);
 }
 
+/* Root may look at anybody's arena, but does not use it. */
+static bool strangers(const char *path)
+{
+    char standard[ARENA_PATH_MAX];
+    struct stat status;
+
+    return arena_path(standard, sizeof(standard), NULL, geteuid()) == 0 && strcmp(path, standard) == 0 &&
+           lstat(path, &status) == 0 && status.st_uid != geteuid() && status.st_uid != 0;
+}
+
 void doctor_arena(struct doctor *doctor, const char *path)
 {
     struct arena_scan scan;
     int error = arena_scan(&scan, path);
+    if (strangers(path))
+        error = -EACCES;
 
     check_folder(doctor, path);
     if (error != 0) {
