@@ -128,6 +128,11 @@ int spill_file_carried(int fd, struct tally_carried *carried)
                : -EBADMSG;
 }
 
+static bool numbered(const struct tally_record_header *record)
+{
+    return record->sequence && record->sequence <= SPILL_NUMBER_MAX;
+}
+
 /* Whatever number it has. */
 static enum record_verdict check(const struct spill_piece *piece, size_t at)
 {
@@ -137,8 +142,7 @@ static enum record_verdict check(const struct spill_piece *piece, size_t at)
                                  .sequence = record->sequence - 1,
                                  .available = left,
                                  .published = piece->end ? left : UINT64_MAX};
-    bool numbered = record->sequence && record->sequence <= SPILL_NUMBER_MAX;
-    return numbered ? record_check(record, &place) : RECORD_BAD_NUMBER;
+    return numbered(record) ? record_check(record, &place) : RECORD_BAD_NUMBER;
 }
 
 static size_t resync(const struct spill_piece *piece, size_t at)
@@ -167,7 +171,7 @@ enum spill_find spill_carried_find(const struct spill_piece *piece, const struct
     *next = at + record->length;
     if (verdict == RECORD_PADDING)
         return SPILL_PADDING;
-    if (verdict == RECORD_GOOD && record->sequence)
+    if (verdict == RECORD_GOOD && numbered(record))
         return SPILL_RECORD;
     *next = at;
     if (verdict == RECORD_UNFETCHED)
@@ -178,7 +182,7 @@ enum spill_find spill_carried_find(const struct spill_piece *piece, const struct
         place.available = piece->length - *next;
         place.published = piece->end ? place.available : UINT64_MAX;
         place.sequence = record->sequence - 1;
-        if (record->sequence && record_check(record, &place) == RECORD_GOOD)
+        if (numbered(record) && record_check(record, &place) == RECORD_GOOD)
             return SPILL_DAMAGED;
     }
     *next = piece->length;
