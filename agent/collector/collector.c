@@ -19,6 +19,7 @@
 
 #include "board/agent_lock.h"
 #include "log/log.h"
+#include "store/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -131,14 +132,20 @@ static bool clock_trusted(struct collector *collector, int64_t part)
     return now - collector->even_ns >= wait;
 }
 
-/* Rows past their age go in slices, between rounds: several a round where much has grown old, or the rows
- * that come would be more than those that go. */
+/* Rows past their age go in slices, between rounds: for a while where much has grown old, and on a machine so busy that
+ * this is soon over, at least twice as many as have come in this round; or more would come than go. */
 static void retain(struct collector *collector)
 {
+    struct ledger_figures figures;
     int64_t now = clock_now(CLOCK_MONOTONIC);
     int64_t part = collector->config->retention_s * SECOND_NS / RETAIN_PARTS;
     int64_t until = now + RETAIN_TIME_NS;
+    uint64_t gone = 0;
     int result;
+    ledger_figures(collector->ledger, &figures);
+    /* fewer than before: it is another database */
+    uint64_t come = figures.rows > collector->retain_rows ? figures.rows - collector->retain_rows : 0;
+    collector->retain_rows = figures.rows;
     if (!collector->config->retention_s || (collector->retained_ns && now < collector->retained_ns))
         return;
     if (!clock_trusted(collector, part)) {
@@ -148,7 +155,8 @@ static void retain(struct collector *collector)
     do {
         result = ledger_retain(collector->ledger, clock_now(CLOCK_REALTIME));
         now = clock_now(CLOCK_MONOTONIC);
-    } while (result > 0 && now < until && !collector->events.stop);
+        gone += STORE_SLICE_ROWS; /* at most */
+    } while (result > 0 && (now < until || gone < 2 * come) && !collector->events.stop);
     collector->retained_ns = result > 0 ? now : now + (part < RETAIN_NS ? part : RETAIN_NS);
     if (result < 0) {
         log_often(LOG_WARNING, "%s; old rows stay for now", ledger_error(collector->ledger));

@@ -130,6 +130,7 @@ struct collector {
     bool settling;        /* the end: show the ledger everything in every round */
     int64_t checked_ns;   /* monotonic: when the database was last looked at for damage; 0: never */
     int64_t retained_ns;  /* monotonic: when to look for old rows again */
+    uint64_t retain_rows; /* as many had come in all when old ones were last thought of */
     int64_t clock_ahead;  /* of the clock before the time since boot, at the last look; 0: none yet */
     int64_t even_ns;      /* monotonic: since when the clock has not been stepped */
     uint64_t round;
