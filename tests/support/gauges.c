@@ -179,19 +179,15 @@ static struct gauge *new_gauge(struct gauges *gauges)
     return &gauges->list[gauges->count++];
 }
 
-/* The most records that were acknowledged within the time a row is kept, up to now. */
-static double most_kept(const struct gauges *gauges)
+/* Records that were acknowledged within the time a row is kept, up to now. */
+static double count_young(const struct gauges *gauges)
 {
     const struct gauge *last = &gauges->list[gauges->count - 1];
-    double before = 0;
-    double most = gauges->count > 1 ? last[-1].kept : 0;
 
     for (size_t i = gauges->count; i-- > 0;)
-        if (last->at_s - gauges->list[i].at_s >= gauges->kept_s) {
-            before = gauges->list[i].acknowledged;
-            break;
-        }
-    return last->acknowledged - before > most ? last->acknowledged - before : most;
+        if (last->at_s - gauges->list[i].at_s >= gauges->kept_s)
+            return last->acknowledged - gauges->list[i].acknowledged;
+    return last->acknowledged;
 }
 
 static void read_gauge(struct gauges *gauges, const struct room *room, pid_t agent,
@@ -214,6 +210,11 @@ static void read_gauge(struct gauges *gauges, const struct room *room, pid_t age
         gauge->spill += allocated_in(folder, ".spill");
     }
     gauge->waiting = bytes_waiting(shared);
+    /* ids have no gaps, and old rows go from the lowest: quicker than to count them */
+    gauge->rows = (double)books_number(room, "SELECT max(id) - min(id) + 1 FROM usage");
+    gauge->most_rows = gauge->rows;
+    if (gauges->count > 1 && gauge[-1].most_rows > gauge->rows)
+        gauge->most_rows = gauge[-1].most_rows;
     gauge->acknowledged = (double)(room_acknowledged(room) + atomic_load(&room->counters->values[3]));
 }
 
@@ -236,7 +237,7 @@ void gauges_read(struct gauges *gauges, const struct room *room, pid_t agent, do
         double late_ms = delay.tail ? (seconds_now() - delay.since) * 1000 : 0;
         gauge->at_s = seconds_now() - origin;
         gauge->delay_ms = late_ms > delay.last_ms ? late_ms : delay.last_ms;
-        gauge->kept = most_kept(gauges);
+        gauge->young = count_young(gauges);
     }
     close_shared(&shared);
 }
@@ -264,9 +265,11 @@ static double figure(const struct gauge *from, size_t count, const struct gauge_
 
     assert_non_null(values);
     for (size_t i = 0; i < count; i++) {
+        double divisor;
         memcpy(&values[i], (const char *)&from[i] + rule->field, sizeof(*values));
-        if (rule->per_kept)
-            values[i] /= from[i].kept > 0 ? from[i].kept : 1;
+        memcpy(&divisor, (const char *)&from[i] + rule->divisor, sizeof(divisor));
+        if (rule->divisor != rule->field)
+            values[i] /= divisor > 1 ? divisor : 1;
     }
     qsort(values, count, sizeof(*values), compare);
     double value = count == 0 ? 0 : values[rule->sort == GAUGE_GREATEST ? count - 1 : count / 2];

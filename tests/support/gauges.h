@@ -20,13 +20,15 @@ struct gauge {
     double waiting;       /* bytes that stand in lanes and are not durable */
     double delay_ms;      /* of a record on lane 0, from publication to durability */
     double acknowledged;  /* records that programs were told to be kept, ever */
-    double kept;          /* of these, the most that were younger than the retention at any reading so far */
+    double young;         /* of these, as many as are younger than a row may be */
+    double rows;          /* what the database holds */
+    double most_rows;     /* ... and the most that it held at any reading so far */
 };
 
 struct gauges {
     struct gauge *list;
     size_t count, room;
-    double kept_s; /* how long a row is kept, at most */
+    double kept_s; /* how old a row may be */
 };
 
 /* Read everything, four times a second, until so many seconds have passed. agent: its process. */
@@ -36,20 +38,18 @@ void gauges_free(struct gauges *gauges);
 /* What is compared of a third of the readings: its greatest, or its median, for what has spikes. */
 enum gauge_sort { GAUGE_GREATEST, GAUGE_MEDIAN };
 
-/* The readings after `warm` seconds are parted into thirds. The last third's figure must not exceed the first's
- * by more than a factor and a constant. Prints a `# note:` with the three thirds, and fails the test otherwise.
- * of: which field; per_kept: divided by .kept, for what grows with the rate. */
 struct gauge_rule {
     const char *name;
     const char *unit;
     double unit_size;
-    size_t field; /* offsetof(struct gauge, ...) */
+    size_t field;   /* offsetof(struct gauge, ...) */
+    size_t divisor; /* another field, for what grows with the rate; the same one: none */
     enum gauge_sort sort;
-    bool per_kept;
     double factor;
     double constant; /* in the field's own unit */
 };
-/* Returns whether it is flat. */
+/* The readings after `warm_s` seconds are parted into thirds. The last third's figure must not exceed the first's
+ * by more than a factor and a constant. Prints a `# note:` with the three thirds. Returns whether it is flat. */
 bool gauges_flat(const struct gauges *gauges, double warm_s, const struct gauge_rule *rule);
 
 #endif
