@@ -9,6 +9,7 @@
  *   calls.c     calls in flight, their closing; rows
  *   cost.c      what a usage object says; what a row costs
  *   rollup.c    the transaction's sums
+ *   reprice.c   rows priced anew, by the tally command
  *   endings.c   what is seen from outside: owners gone, processes gone
  *   gone.c      arenas of which nothing is left
  *   retain.c    retention
@@ -236,6 +237,9 @@ int ledger_calls_flush(struct ledger *ledger);
 void ledger_calls_free(struct ledger *ledger);
 
 /* ---- rollup.c ---- */
+/* Which row of the rollup a call counts in: its hour, texts and status; and what it adds there (sign -1: takes away). */
+void rollup_key(const struct usage_row *usage, struct text service, struct rollup_row *key);
+void rollup_count(struct rollup_row *row, const struct usage_row *usage, int sign);
 int ledger_rollup_add(struct ledger *ledger, const struct usage_row *usage, struct text service, int sign);
 int ledger_rollups_flush(struct ledger *ledger);
 void ledger_rollups_clear(struct ledger *ledger);

@@ -40,7 +40,7 @@ static const struct {
     {ROLLUP_duration_ns, USAGE_NUMBER_duration_ns},
 };
 
-static void key_of(const struct usage_row *usage, struct text service, struct rollup_row *key)
+void rollup_key(const struct usage_row *usage, struct text service, struct rollup_row *key)
 {
     int64_t start = usage->values->numbers[USAGE_NUMBER_start_time_unix_ns];
     key->hour_unix_s = start / HOUR_NS * 3600;
@@ -126,19 +126,9 @@ static void add(struct rollup_row *row, enum rollup_sum sum, int64_t value)
     row->sums[sum] = add_saturated(row->sums[sum], value);
 }
 
-int ledger_rollup_add(struct ledger *ledger, const struct usage_row *usage, struct text service, int sign)
+void rollup_count(struct rollup_row *row, const struct usage_row *usage, int sign)
 {
-    struct rollup_row key;
     const struct usage_values *values = usage->values;
-    key_of(usage, service, &key);
-    uint64_t hash = hash_of(ledger, &key);
-    struct rollup *rollup = find(ledger, &key, hash);
-    if (!rollup)
-        rollup = create(ledger, &key, hash);
-    if (!rollup)
-        return ledger_say(ledger, ENOMEM, "out of memory");
-
-    struct rollup_row *row = &rollup->row;
     add(row, ROLLUP_calls, sign);
     for (size_t i = 0; i < sizeof(summed) / sizeof(summed[0]); i++)
         if (usage_number_known(values, summed[i].number))
@@ -162,6 +152,19 @@ int ledger_rollup_add(struct ledger *ledger, const struct usage_row *usage, stru
         row->money[ROLLUP_MONEY_cost] += (__int128)sign * usage->cost_picodollars;
     else
         add(row, ROLLUP_cost_unknown, sign);
+}
+
+int ledger_rollup_add(struct ledger *ledger, const struct usage_row *usage, struct text service, int sign)
+{
+    struct rollup_row key;
+    rollup_key(usage, service, &key);
+    uint64_t hash = hash_of(ledger, &key);
+    struct rollup *rollup = find(ledger, &key, hash);
+    if (!rollup)
+        rollup = create(ledger, &key, hash);
+    if (!rollup)
+        return ledger_say(ledger, ENOMEM, "out of memory");
+    rollup_count(&rollup->row, usage, sign);
     return 0;
 }
 

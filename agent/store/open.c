@@ -10,6 +10,8 @@
 #include "store/sqlite_store.h"
 
 #define BUSY_TIMEOUT_MS 2000
+/* Of a visitor, who has nothing else to do than wait for the agent. */
+#define VISIT_TIMEOUT_MS 30000
 /* A checkpoint costs two syncs: with 16 MiB between them they do not show among the commits. */
 #define CHECKPOINT_PAGES "4096"
 
@@ -262,7 +264,7 @@ static int raise_epoch(struct store *store)
     return result;
 }
 
-int store_open(struct store **out, const char *directory)
+static int new_store(struct store **out, const char *directory)
 {
     struct store *store = calloc(1, sizeof(*store));
     *out = store;
@@ -273,7 +275,15 @@ int store_open(struct store **out, const char *directory)
         snprintf(store->path, sizeof(store->path), "%.100s...", directory);
         return store_refuse(store, ENAMETOOLONG, "the state directory's name is too long");
     }
-    int result = make_file(store);
+    return 0;
+}
+
+int store_open(struct store **out, const char *directory)
+{
+    int result = new_store(out, directory);
+    struct store *store = *out;
+    if (!result)
+        result = make_file(store);
     if (!result)
         result = connect_database(store);
     if (!result)
@@ -283,6 +293,23 @@ int store_open(struct store **out, const char *directory)
     if (!result)
         result = raise_epoch(store);
     return result;
+}
+
+int store_visit(struct store **out, const char *directory)
+{
+    int result = new_store(out, directory);
+    struct store *store = *out;
+    if (!result)
+        result = connect_database(store);
+    if (!result)
+        result = store_check_version(store);
+    if (!result)
+        result = configure(store);
+    if (result)
+        return result;
+    sqlite3_busy_timeout(store->database, VISIT_TIMEOUT_MS);
+    /* store_begin() compares it: should another agent start in between, what was read is stale. */
+    return query_number(store, "SELECT value FROM meta WHERE key='epoch'", &store->epoch);
 }
 
 void store_close(struct store *store)

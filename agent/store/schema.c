@@ -87,3 +87,15 @@ int store_migrate(struct store *store)
         result = migrate_one(store, &newest);
     return result;
 }
+
+int store_check_version(struct store *store)
+{
+    int64_t version = 0;
+    int result = read_version(store, &version);
+    if (!result && version != VERSION_NEWEST)
+        result = store_refuse(store, ENOTSUP,
+                              "the database has schema version %lld and this command knows %d: start tallyd "
+                              "once, it migrates it",
+                              (long long)version, VERSION_NEWEST);
+    return result;
+}

@@ -15,6 +15,8 @@ enum statement {
     STATEMENT_USAGE_UPDATE,
     STATEMENT_USAGE_AMENDABLE,
     STATEMENT_USAGE_COUNT_AMENDABLE,
+    STATEMENT_USAGE_EACH,
+    STATEMENT_USAGE_REPRICE,
     STATEMENT_ROLLUP_ADD,
     STATEMENT_ROLLUP_DELETE,
     STATEMENT_PRICE_LIST_FIND,
@@ -80,6 +82,8 @@ int store_refuse(struct store *store, int error, const char *format, ...)
 
 /* Bring the database to the newest version of the schema (schema.c). */
 int store_migrate(struct store *store);
+/* 0 if it has the newest version already. */
+int store_check_version(struct store *store);
 
 /* All bindings are NULL when a statement is handed out: what is unknown needs no call. */
 static inline void bind_text(sqlite3_stmt *statement, int column, struct text text)

@@ -21,6 +21,9 @@ struct store;
  * store_error() alone (NULL: no memory). -EBUSY: locked by another; -ENOTSUP: written by a newer tally, or no
  * database of ours; -EUCLEAN: it seems to be damaged, see store_damaged(); -ENOSPC, -EACCES, -EIO, ... */
 int store_open(struct store **out, const char *directory);
+/* Open one that is there and of this version, to change rows beside a running agent: nothing is made or migrated, and the
+ * epoch stays, so that the agent goes on. */
+int store_visit(struct store **out, const char *directory);
 void store_close(struct store *store);
 const char *store_error(const struct store *store);
 
@@ -43,6 +46,14 @@ int store_usage_update(struct store *store, int64_t usage_id, const struct usage
 typedef int (*store_take_usage)(void *context, int64_t usage_id, const struct usage_row *row);
 int store_usage_amendable(struct store *store, const uint8_t call_id[16], store_take_usage take,
                           void *context);
+/* Calls started in [since, until), by id. Within a transaction; take may change the row that it is called with. A negative result of
+ * take ends it. service: the client's; data NULL: there is no such client any more. */
+typedef int (*store_take_priced)(void *context, int64_t usage_id, const struct usage_row *row,
+                                 struct text service);
+int store_usage_each(struct store *store, int64_t since_unix_ns, int64_t until_unix_ns,
+                     store_take_priced take, void *context);
+/* Texts, numbers and cost of a row; what it says of its call's records stays. */
+int store_usage_reprice(struct store *store, int64_t usage_id, const struct usage_row *row);
 /* How many rows are amendable. */
 int store_usage_count_amendable(struct store *store, int64_t *count);
 /* Add to a row of the rollup; sums stop at INT64_MAX, but those of money. A row that comes to no calls goes. */

@@ -109,6 +109,32 @@ int store_column_numbers(sqlite3_stmt *statement, int column, struct usage_value
 
 /* ---- rows ---- */
 
+/* Texts and numbers. */
+static int bind_values(sqlite3_stmt *statement, int column, const struct usage_values *values)
+{
+    column = store_bind_texts(statement, column, values);
+    column = store_bind_numbers(statement, column, values);
+    /* The one number that is kept as a word. */
+    sqlite3_bind_text(statement, column - USAGE_NUMBERS + USAGE_NUMBER_status,
+                      status_name(values->numbers[USAGE_NUMBER_status]), -1, SQLITE_STATIC);
+    if (!usage_number_known(values, USAGE_NUMBER_flags))
+        sqlite3_bind_int64(statement, column - USAGE_NUMBERS + USAGE_NUMBER_flags, 0);
+    return column;
+}
+
+static int bind_cost(sqlite3_stmt *statement, int column, const struct usage_row *row)
+{
+    if (row->cost_known)
+        sqlite3_bind_int64(statement, column, row->cost_picodollars);
+    column++;
+    bind_text(statement, column++, row->cost_basis);
+    if (row->list_cost_known)
+        sqlite3_bind_int64(statement, column, row->list_cost_picodollars);
+    column++;
+    bind_known(statement, column++, row->price_table_id, 0);
+    return column;
+}
+
 /* Everything but the id, in the order of INSERT and UPDATE alike. */
 static int bind_usage(sqlite3_stmt *statement, const struct usage_row *row)
 {
@@ -131,26 +157,12 @@ static int bind_usage(sqlite3_stmt *statement, const struct usage_row *row)
         }
     }
     column += 6;
-    column = store_bind_texts(statement, column, values);
-    column = store_bind_numbers(statement, column, values);
-    /* The one number that is kept as a word. */
-    sqlite3_bind_text(statement, column - USAGE_NUMBERS + USAGE_NUMBER_status,
-                      status_name(values->numbers[USAGE_NUMBER_status]), -1, SQLITE_STATIC);
-    if (!usage_number_known(values, USAGE_NUMBER_flags))
-        sqlite3_bind_int64(statement, column - USAGE_NUMBERS + USAGE_NUMBER_flags, 0);
+    column = bind_values(statement, column, values);
     bind_text(statement, column++, values->usage_json);
     if (values->truncated)
         sqlite3_bind_text(statement, column, names_of(values->truncated, truncated), -1, SQLITE_TRANSIENT);
     column++;
-    if (row->cost_known)
-        sqlite3_bind_int64(statement, column, row->cost_picodollars);
-    column++;
-    bind_text(statement, column++, row->cost_basis);
-    if (row->list_cost_known)
-        sqlite3_bind_int64(statement, column, row->list_cost_picodollars);
-    column++;
-    bind_known(statement, column++, row->price_table_id, 0);
-    return column;
+    return bind_cost(statement, column, row);
 }
 
 int store_usage_insert(struct store *store, const struct usage_row *row)
@@ -233,6 +245,75 @@ int store_usage_amendable(struct store *store, const uint8_t call_id[16], store_
     result = take(context, sqlite3_column_int64(statement, 0), &row);
     store_done(statement);
     return result < 0 ? result : 1;
+}
+
+static void read_priced(sqlite3_stmt *statement, struct usage_row *row, struct usage_values *values)
+{
+    int column = 3;
+    row->client_id = sqlite3_column_int64(statement, column++);
+    row->lane_id = sqlite3_column_int64(statement, column++);
+    row->sequence = sqlite3_column_int64(statement, column++);
+    row->time_unix_ns = sqlite3_column_int64(statement, column++);
+    row->amendable = (uint32_t)column_known(statement, column++, 0);
+    row->cost_known = sqlite3_column_type(statement, column) != SQLITE_NULL;
+    row->cost_picodollars = sqlite3_column_int64(statement, column++);
+    row->cost_basis = column_text(statement, column++);
+    row->list_cost_known = sqlite3_column_type(statement, column) != SQLITE_NULL;
+    row->list_cost_picodollars = sqlite3_column_int64(statement, column++);
+    row->price_table_id = column_known(statement, column++, 0);
+    values->usage_json = column_text(statement, column++);
+    column = store_column_texts(statement, column, values);
+    column = store_column_numbers(statement, column, values);
+    usage_number_set(values, USAGE_NUMBER_status,
+                     status_of(column_text(statement, column - USAGE_NUMBERS + USAGE_NUMBER_status)));
+    row->values = values;
+}
+
+int store_usage_each(struct store *store, int64_t since_unix_ns, int64_t until_unix_ns,
+                     store_take_priced take, void *context)
+{
+    int result;
+    /* u.* by its columns' names: "service" would be ambiguous otherwise. */
+    sqlite3_stmt *statement = store_statement(
+        store, STATEMENT_USAGE_EACH,
+        "SELECT id,(SELECT service FROM clients WHERE clients.id=client_id),"
+        "EXISTS(SELECT 1 FROM clients WHERE clients.id=client_id),client_id,lane_id,sequence,time_unix_ns,"
+        "amendable,cost_picodollars,cost_basis,list_cost_picodollars,price_table_id,usage_"
+        "json," TALLY_USAGE_TEXTS(TEXT_COLUMN) TALLY_USAGE_NUMBERS(
+            NUMBER_COLUMN) "0 FROM usage WHERE start_time_unix_ns>=? AND start_time_unix_ns<? ORDER BY id");
+    if (!statement)
+        return -ENOMEM;
+    sqlite3_bind_int64(statement, 1, since_unix_ns);
+    sqlite3_bind_int64(statement, 2, until_unix_ns);
+    while ((result = store_step(store, statement)) > 0) {
+        struct usage_values values = {.numbers_known = 0};
+        struct usage_row row = {.call_id = NULL};
+        struct text service = column_text(statement, 1);
+        if (!service.data && sqlite3_column_int(statement, 2))
+            service = (struct text){"", 0};
+        read_priced(statement, &row, &values);
+        result = take(context, sqlite3_column_int64(statement, 0), &row, service);
+        if (result < 0) {
+            store_done(statement);
+            return result;
+        }
+    }
+    return result;
+}
+
+int store_usage_reprice(struct store *store, int64_t usage_id, const struct usage_row *row)
+{
+    sqlite3_stmt *statement = store_statement(
+        store, STATEMENT_USAGE_REPRICE,
+        "UPDATE usage SET " TALLY_USAGE_TEXTS(TEXT_SET)
+            TALLY_USAGE_NUMBERS(NUMBER_SET) "cost_picodollars=?,cost_basis=?,list_cost_picodollars=?,"
+                                            "price_table_id=? WHERE id=?");
+    if (!statement)
+        return -ENOMEM;
+    int column = bind_values(statement, 1, row->values);
+    column = bind_cost(statement, column, row);
+    sqlite3_bind_int64(statement, column, usage_id);
+    return store_run(store, statement);
 }
 
 int store_usage_count_amendable(struct store *store, int64_t *count)

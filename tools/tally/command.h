@@ -32,6 +32,7 @@ int lanes_command(int argc, char **argv);
 int price_command(int argc, char **argv);
 int record_command(int argc, char **argv);
 int recover_command(int argc, char **argv);
+int reprice_command(int argc, char **argv);
 int report_command(int argc, char **argv);
 int tail_command(int argc, char **argv);
 

@@ -19,6 +19,7 @@ static const struct command commands[] = {
     {"price", "what usage costs, by which price and why", price_command},
     {"record", "record one call, from a shell script", record_command},
     {"recover", "drain shared memory into the database without an agent", recover_command},
+    {"reprice", "price history anew", reprice_command},
     {"doctor", "look for what is wrong, and say what to do", doctor_command},
     {"backup", "copy the database while it is in use", backup_command},
 };
