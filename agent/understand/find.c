@@ -115,7 +115,7 @@ const cJSON *find_answer(const struct json_object *root)
     for (size_t i = 0; answers[i][0]; i++) {
         const cJSON *answer = follow(root->object, answers[i]);
         if (answer && may_hold(root, answers[i][0]) &&
-            (json_member(answer, "id") || json_member(answer, "model")))
+            (json_member(answer, "id") || json_member(answer, "model") || json_member(answer, "status")))
             return answer;
     }
     return root->object;

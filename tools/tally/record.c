@@ -2,6 +2,7 @@
 #include "command.h"
 #include "document.h"
 #include "number.h"
+#include "understand/understand.h"
 #include "when.h"
 
 #include <tally/record.h>
@@ -15,7 +16,8 @@
 
 #define COUNT_MAX   INT64_C(1000000000000000)    /* 10^15 tokens */
 #define COST_MAX    INT64_C(1000000000000000000) /* 10^18 picodollars */
-#define JSON_MAX    65536
+#define JSON_MAX    (8 << 20) /* of a file with a usage object, or with all of a response */
+#define KEPT_MAX    3072      /* of what goes into the record, beside its other fields */
 #define TIMEOUT_MAX 3600000
 
 static const char help[] =
@@ -44,8 +46,9 @@ static const char help[] =
     "                             --error-type and --http-status\n"
     "  --http-status N            100 to 599\n"
     "  --streamed --estimated --batch    flags; or --flags N\n"
-    "  --usage-json FILE          the provider's own usage object, as received; - is\n"
-    "                             standard input\n"
+    "  --usage-json FILE          the provider's own usage object, as received, or a\n"
+    "                             response, or a stream's events, of which only what\n"
+    "                             tells usage is kept; - is standard input\n"
     "\n"
     "  --service NAME             instead of TALLY_SERVICE\n"
     "  --client-tags K=V,K=V      instead of TALLY_TAGS\n"
@@ -229,32 +232,55 @@ static int length_option(const char *name, int64_t *out)
     return misuse("--%s wants a length such as 850ms, 12s or 3m, not '%s'", name, optarg);
 }
 
+/* What tells usage, and nothing of what was said: no prompt and no completion gets into a record. A usage object that nobody
+ * understands is kept as it is, if it fits, for the agent to count. */
+static int keep_usage_json(struct record *record, const char *json, size_t length)
+{
+    static struct understood understood;
+    char *kept = must_allocate(KEPT_MAX);
+    size_t bytes = understand_distil(json, length, kept, KEPT_MAX);
+
+    free(record->usage_json);
+    record->usage_json = kept;
+    if (bytes == 0) {
+        understand(NULL, json, length, &understood);
+        if (!understood.known && length > KEPT_MAX)
+            return misuse("--usage-json: no usage is found in %zu bytes: give the usage object alone", length);
+        bytes = understood.known ? 0 : length;
+        memcpy(kept, json, bytes);
+    }
+    record->usage.usage_json = kept;
+    record->usage.usage_json_length = bytes;
+    return EXIT_SUCCESS;
+}
+
 /* All of a file, or of standard input. */
 static int usage_json_option(struct record *record)
 {
     int fd = strcmp(optarg, "-") == 0 ? STDIN_FILENO : open(optarg, O_RDONLY | O_CLOEXEC);
     size_t length = 0;
     ssize_t got = 0;
+    int status;
 
     if (fd < 0)
         return complain("%s cannot be opened: %s", optarg, strerror(errno));
-    free(record->usage_json);
-    record->usage_json = must_allocate(JSON_MAX + 1);
-    while (length <= JSON_MAX && (got = read(fd, record->usage_json + length, JSON_MAX + 1 - length)) != 0) {
+    char *json = must_allocate(JSON_MAX + 1);
+    while (length <= JSON_MAX && (got = read(fd, json + length, JSON_MAX + 1 - length)) != 0) {
         if (got < 0 && errno != EINTR)
             break;
         length += got > 0 ? (size_t)got : 0;
     }
+    status = errno;
     if (fd != STDIN_FILENO)
         close(fd);
     if (got < 0)
-        return complain("%s cannot be read: %s", optarg, strerror(errno));
-    if (length > JSON_MAX)
-        return misuse("--usage-json has more than %d bytes: give the usage object alone, not the response",
-                      JSON_MAX);
-    record->usage.usage_json = record->usage_json;
-    record->usage.usage_json_length = length;
-    return EXIT_SUCCESS;
+        status = complain("%s cannot be read: %s", optarg, strerror(status));
+    else if (length > JSON_MAX)
+        status = misuse("--usage-json has more than %d bytes: give the usage object alone", JSON_MAX);
+    else
+        status = keep_usage_json(record, json, length);
+    free(json);
+    return status;
 }
 
 static int other_option(struct record *record, int code)

@@ -1,0 +1,67 @@
+/* understand_kit.h: what the tests of understanding share: files of JSON, and counts compared by name. */
+#ifndef TESTS_UNIT_UNDERSTAND_KIT_H
+#define TESTS_UNIT_UNDERSTAND_KIT_H
+
+// clang-format off
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+#include <setjmp.h>
+#include <cmocka.h>
+// clang-format on
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "understand/understand.h"
+
+static const char *const kit_quantity_names[] = {
+#define QUANTITY_X(name) #name,
+    QUANTITIES(QUANTITY_X)
+#undef QUANTITY_X
+};
+
+static inline struct text kit_text(const char *text)
+{
+    return (struct text){text, text ? (uint32_t)strlen(text) : 0};
+}
+
+static inline const char *kit_string(const cJSON *object, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsString(item) ? item->valuestring : NULL;
+}
+
+/* As a client hands it over: no NUL after it, and memory of just that size. */
+static inline void kit_understand(const struct understand_hints *hints, const char *json, size_t length,
+                                  struct understood *out)
+{
+    char *exact = malloc(length ? length : 1);
+    assert_non_null(exact);
+    if (length)
+        memcpy(exact, json, length);
+    understand(hints, exact, length, out);
+    free(exact);
+}
+
+/* Read to its end; the caller frees. NULL: cannot be. */
+static inline char *kit_read(FILE *file, size_t *length)
+{
+    size_t capacity = 1 << 16;
+    char *bytes = malloc(capacity);
+    size_t got;
+    *length = 0;
+    while (bytes && (got = fread(bytes + *length, 1, capacity - *length - 1, file)) > 0) {
+        *length += got;
+        if (*length + 1 == capacity)
+            bytes = realloc(bytes, capacity *= 2);
+    }
+    if (bytes)
+        bytes[*length] = '\0';
+    return bytes;
+}
+
+#endif
