@@ -464,7 +464,7 @@ static int read_entry(struct reading *reading, struct price_entry *entry)
         int result = read_value(reading, entry);
         if (result)
             return result;
-        reading->key.data = NULL;
+        reading->key = (struct price_text){NULL, 0};
     }
     if (more < 0)
         return syntax(reading);
