@@ -19,9 +19,11 @@
  *   stage=N, await=N          tell the test; wait for it
  *   closefrom=N, descriptors, mappings  the numbers are noted
  *   uid=N                     become another user
+ *   refuse=CALL,ERRNO,SECOND  the kernel refuses a system call from now on (refuse.h)
  *   exit=N, _exit=N, quick_exit=N, return=N
  */
 #include "support/program.h"
+#include "support/refuse.h"
 
 #include <grp.h>
 #include <pthread.h>
@@ -307,7 +309,7 @@ static void step_await(void)
 }
 static void step_closefrom(void)
 {
-    closefrom((int)self.numbers[0]);
+    syscall(SYS_close_range, (unsigned)self.numbers[0], ~0U, 0U); /* closefrom(3), which musl does not have */
 }
 static void step_descriptors(void)
 {
@@ -323,6 +325,11 @@ static void step_uid(void)
 
     if (setgroups(0, NULL) != 0 || setgid(uid) != 0 || setuid(uid) != 0)
         _exit(122);
+}
+static void step_refuse(void)
+{
+    if (refuse_call((uint32_t)self.numbers[0], (uint32_t)self.numbers[1], (uint32_t)self.numbers[2]) != 0)
+        _exit(77);
 }
 static void step_exit(void)
 {
@@ -354,7 +361,7 @@ static const struct step {
     STEP(object),      STEP(free),     STEP(begin),   STEP(progress),   STEP(end),       STEP(handler),
     STEP(ignore),      STEP(block),    STEP(raise),   STEP(stage),      STEP(await),     STEP(closefrom),
     STEP(descriptors), STEP(mappings), STEP(exit),    STEP(_exit),      STEP(uid),       STEP(quick_exit),
-    STEP(return ),
+    STEP(refuse),      STEP(return ),
 };
 
 static void run_step(const char *argument)
