@@ -225,6 +225,66 @@ static void carried_over_and_drained_too(void **state)
     assert_int_equal(books_number(room, "SELECT count(*) FROM arenas"), 1);
 }
 
+/* ---- files that say that they were carried over ---------------------------------------------------- */
+
+/* By its name and head; then these bytes. */
+static void forge_parcel(const struct room *room, uint32_t serial, uid_t uid,
+                         const struct tally_carried *carried, const void *bytes, size_t length)
+{
+    struct tally_spill_header header = {.magic = TALLY_CARRIED_MAGIC, .abi = TALLY_ABI, .index = 1};
+    struct tally_arena_header arena;
+    char made[ROOM_PATH_MAX * 2];
+    char path[ROOM_PATH_MAX * 2];
+
+    int file = open(room->arena_path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(file, &arena, sizeof(arena), 0), sizeof(arena));
+    close(file);
+    memcpy(header.arena, arena.uuid, sizeof(header.arena));
+    memcpy(header.log + 12, &(uint32_t){__builtin_bswap32(serial)}, 4);
+    snprintf(made, sizeof(made), "%s/spill/made", room->state);
+    snprintf(path, sizeof(path), "%s/spill/tally-%032x-1.spill", room->state, serial);
+    file = open(made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, &header, sizeof(header)), sizeof(header));
+    assert_int_equal(write(file, carried, sizeof(*carried)), sizeof(*carried));
+    assert_int_equal(write(file, bytes, length), (ssize_t)length);
+    if (uid != geteuid())
+        assert_int_equal(fchown(file, uid, uid), 0);
+    close(file);
+    assert_int_equal(rename(made, path), 0);
+}
+
+/* Noise in them, of any kind: the agent lives, what clients record is not touched. */
+static void noise_that_was_carried_over(void **state)
+{
+    enum { FILES = 60 };
+    struct room *room = *state;
+    unsigned int seed = 7;
+
+    agent_start(room);
+    room_run(room, "client", "record=10", "exit=0", NULL);
+    wait_until(all_in(room));
+    for (uint32_t i = 0; i < FILES; i++) {
+        struct tally_carried carried = {.from = (uint64_t)(rand_r(&seed) % 4000 * 8),
+                                        .lane = (uint32_t)(rand_r(&seed) % 3 + 20),
+                                        .ring_bytes = i % 7 ? 126976 : (uint32_t)rand_r(&seed)};
+        uint32_t noise[500];
+        for (size_t j = 0; j < 500; j++)
+            noise[j] = (uint32_t)rand_r(&seed) % (j % 4 ? 200000000 : 400);
+        if (i % 11 == 0)
+            carried.lane = UINT32_MAX;
+        forge_parcel(room, i + 1, geteuid(), &carried, noise, sizeof(noise) - (size_t)(rand_r(&seed) % 1900));
+    }
+    room_run(room, "client", "record=10", "exit=0", NULL);
+    wait_until(books_number(room, "SELECT count(*) FROM usage") == 20);
+    wait_until(said(room, "it is no spill file of this version"));
+    wait_until(books_spill_files(room) <= FILES / 11 + 1 + FILES / 7 + 1);
+    agent_stop(room);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM lanes WHERE lane < 20 AND lost <> 0"), 0);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM usage"), 20);
+    tries(FILES, "files of noise that say they were carried over");
+}
+
 /* ---- waiting for room in an arena that goes ------------------------------------------------- */
 
 /* It does not wait out its minute. */
@@ -422,6 +482,35 @@ static void forge_version(const char *path, uint32_t abi)
     close(file);
 }
 
+/* Who writes a file about another user's arena moves nothing in it. */
+static void another_user_speaks_for_no_arena(void **state)
+{
+    struct room *room = *state;
+    struct tally_carried carried = {.from = 8192, .ring_bytes = 126976};
+    struct tally_record_header record = {
+        .length = sizeof(record), .kind = 99, .position = 8192, .sequence = 100};
+
+    if (!default_names(room))
+        skip_because("no right to mount a /dev/shm");
+    room->agent_users = "*";
+    agent_start(room);
+    room_run(room, "client", "record=10", "exit=0", NULL);
+    wait_until(books_number(room, "SELECT count(*) FROM usage") == 10);
+    record.checksum = tally_checksum(&record, record.length);
+    forge_parcel(room, 1, 65534, &carried, &record, sizeof(record));
+    wait_until(said(room, "it is about an arena of another user"));
+    room_run(room, "client", "record=10", "exit=0", NULL);
+    wait_until(books_number(room, "SELECT count(*) FROM usage") == 20);
+    agent_stop(room);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM losses"), 0);
+    /* by the owner it would be believed: that is what the test is worth */
+    forge_parcel(room, 2, 0, &carried, &record, sizeof(record));
+    agent_start(room);
+    wait_until(books_number(room, "SELECT count(*) FROM losses WHERE cause = 'arena_deleted'") == 1);
+    agent_stop(room);
+    assert_int_equal(umount2("/dev/shm", MNT_DETACH), 0);
+}
+
 /* Arenas of an older and of a newer version beside ours, with clients of theirs: said once, never touched. Under our own name
  * one of another version is no arena: nobody writes or removes it, records go to files. */
 static void other_versions_are_left_alone(void **state)
@@ -471,10 +560,12 @@ int main(void)
         room_test(agent_dies_while_it_drains_an_orphan),
         room_test(killed_in_a_deleted_arena),
         room_test(carried_over_and_drained_too),
+        room_test(noise_that_was_carried_over),
         room_test(a_writer_that_waits_moves_on),
         room_test(host_restarted),
         room_test(an_arena_on_a_disk_survives),
         room_test(the_name_is_a_strangers),
+        room_test(another_user_speaks_for_no_arena),
         room_test(other_versions_are_left_alone),
     };
 
