@@ -137,7 +137,7 @@ static void settle_more(struct sums *sums)
 
 /* A part greater than its whole is none: of another counting (Cohere's cached tokens are of all tokens, not of those billed), or nonsense.
  * It must not reach a price. */
-static void drop_impossible(struct sums *sums)
+void settle_parts(struct quantities *quantities)
 {
     static const uint8_t parts[][2] = {
         {READ, INPUT},
@@ -152,12 +152,13 @@ static void drop_impossible(struct sums *sums)
         {QUANTITY_cache_read_audio_tokens, READ},
         {QUANTITY_cache_read_image_tokens, READ},
     };
+    int64_t *of = quantities->of;
     for (int i = 0; i < QUANTITY_COUNT; i++)
-        if (sums->of[i] > JSON_COUNT_MAX)
-            sums->of[i] = -1;
+        if (of[i] > JSON_COUNT_MAX)
+            of[i] = -1;
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-        if (known(sums, parts[i][1]) && sums->of[parts[i][0]] > sums->of[parts[i][1]])
-            sums->of[parts[i][0]] = -1;
+        if (of[parts[i][1]] >= 0 && of[parts[i][0]] > of[parts[i][1]])
+            of[parts[i][0]] = -1;
 }
 
 void settle(const struct shape *shape, const struct figures *figures, const struct understand_hints *hints,
@@ -171,9 +172,9 @@ void settle(const struct shape *shape, const struct figures *figures, const stru
     settle_output(&sums);
     settle_rest(&sums, hints);
     settle_more(&sums);
-    drop_impossible(&sums);
     for (int i = 0; i < QUANTITY_COUNT; i++)
         out->of[i] = sums.of[i];
+    settle_parts(out);
 }
 
 int64_t settle_cost(const struct figures *figures)

@@ -9,6 +9,8 @@
 /* hints: looked into where the figures leave something open. */
 void settle(const struct shape *shape, const struct figures *figures, const struct understand_hints *hints,
             struct quantities *out);
+/* Forget what cannot be: counts beyond their range, parts greater than their whole. Also for what was merged from several objects. */
+void settle_parts(struct quantities *quantities);
 /* The cost that the provider states, in picodollars, of all who charge for the call; -1: not stated, or not wholly. */
 int64_t settle_cost(const struct figures *figures);
 

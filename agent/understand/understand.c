@@ -233,6 +233,7 @@ void understand(const struct understand_hints *hints, const char *json, size_t l
     json_begin();
     bool sound = source_each(json, length, take_object, &work);
     flush(&work);
+    settle_parts(&out->quantities);
     json_end();
     /* a prompt that is only counted is not used */
     if (text_is(hints->operation, "count_tokens"))
