@@ -151,7 +151,7 @@ static void membarrier_refused_to_the_agent(struct room *room, int error)
     char words[64];
     char arguments[ROOM_PATH_MAX * 2];
     char ring[64];
-    enum { ROUNDS = 4 };
+    enum { ROUNDS = 2 };
 
     /* a folder for spill files that is missing would bound the agent's sleeps, too */
     snprintf(words, sizeof(words), "refuse=%d:%d unset=XDG_STATE_HOME", (int)SYS_membarrier, error);
