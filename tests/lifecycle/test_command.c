@@ -14,8 +14,8 @@
 #include <tally/abi.h>
 #include <tally/tally.h>
 
-static const char *const commands[] = {"report", "tail",   "calls",   "clients", "lanes",
-                                       "audit",  "record", "recover", "doctor",  "backup"};
+static const char *const commands[] = {"report", "tail",    "calls",  "clients", "lanes", "audit",
+                                       "record", "recover", "doctor", "backup",  "price", "reprice"};
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
 /* ---- arguments ------------------------------------------------------------------------------- */

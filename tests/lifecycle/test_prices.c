@@ -1,0 +1,295 @@
+/* Prices as operators meet them: a list for the agent, another while it runs, one that is not sound, history priced anew beside
+ * the agent, and an agent killed in between. */
+#include "support/command.h"
+#include "support/test.h"
+#include "support/tries.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+
+#define CALL "record --provider p --request-model m --input-tokens 100 --output-tokens 10 --wait 30000"
+
+static void path_of(const struct room *room, const char *name, char path[ROOM_PATH_MAX])
+{
+    snprintf(path, ROOM_PATH_MAX, "%s/%s", room->directory, name);
+}
+
+/* Renamed into place, as operators should. */
+static void write_file(const struct room *room, const char *name, const char *text)
+{
+    char path[ROOM_PATH_MAX];
+    char part[ROOM_PATH_MAX];
+
+    path_of(room, name, path);
+    path_of(room, "part", part);
+    FILE *file = fopen(part, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(rename(part, path), 0);
+}
+
+static void write_list(const struct room *room, const char *input_price)
+{
+    char text[300];
+
+    snprintf(text, sizeof(text),
+             "{\"p/m\": {\"input_cost_per_token\": %s, \"output_cost_per_token\": 1e-05,"
+             " \"litellm_provider\": \"p\"}}",
+             input_price);
+    write_file(room, "prices.json", text);
+}
+
+/* An agent with --prices in its configuration file. */
+static void start_priced(struct room *room, char config[ROOM_PATH_MAX])
+{
+    char text[ROOM_PATH_MAX + 20];
+    char list[ROOM_PATH_MAX];
+
+    path_of(room, "prices.json", list);
+    path_of(room, "tallyd.conf", config);
+    snprintf(text, sizeof(text), "prices = %s\n", list);
+    write_file(room, "tallyd.conf", text);
+    room->agent_config = config;
+    agent_start(room);
+}
+
+static char *read_log(const struct room *room)
+{
+    char path[ROOM_PATH_MAX];
+    char *text = NULL;
+    size_t size = 0;
+
+    path_of(room, "agent.log", path);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    if (getdelim(&text, &size, '\0', file) < 0)
+        text = strdup("");
+    fclose(file);
+    return text;
+}
+
+static bool log_says(const struct room *room, const char *words)
+{
+    char *text = read_log(room);
+    bool says = strstr(text, words) != NULL;
+
+    free(text);
+    return says;
+}
+
+static void call(const struct room *room)
+{
+    free(command_expect_success(room, CALL));
+}
+
+#define COSTS "SELECT group_concat(coalesce(cost_picodollars, '-')) FROM usage"
+
+static void a_list_is_read_again_while_the_agent_runs(void **state)
+{
+    struct room *room = *state;
+    char config[ROOM_PATH_MAX];
+
+    write_list(room, "1e-06");
+    start_priced(room, config);
+    call(room);
+    books_expect_text(room, "200000000", COSTS);
+    write_list(room, "2e-06");
+    kill(room->agent, SIGHUP);
+    wait_until(log_says(room, "prices.json: 1 models"));
+    call(room);
+    /* One that is not sound: the old one stays, and one sentence says where it is wrong. */
+    write_list(room, "\"cheap\"");
+    kill(room->agent, SIGHUP);
+    wait_until(log_says(room,
+                        "\"p/m\": \"input_cost_per_token\": must be a number; the price list that was in use "
+                        "stays in use"));
+    call(room);
+    books_expect_text(room, "200000000,300000000,300000000", COSTS);
+    books_expect_text(room, "1,2,2", "SELECT group_concat(price_table_id) FROM usage");
+    books_expect_text(
+        room, "2|800000000|0",
+        "SELECT (SELECT count(*) FROM price_tables)||'|'||sum(cost_picodollars)||'|'||sum(cost_unknown)"
+        " FROM usage_hourly");
+    agent_stop(room);
+    tries(3, "price lists handed to a running agent");
+}
+
+static void an_agent_does_not_start_with_a_bad_list(void **state)
+{
+    struct room *room = *state;
+    char *output;
+    char list[ROOM_PATH_MAX];
+
+    write_list(room, "-1");
+    path_of(room, "prices.json", list);
+    assert_int_not_equal(room_capture(room, &output, "tallyd", "--once", "--prices", list, NULL), 0);
+    free(output);
+    assert_int_not_equal(room_capture(room, &output, "tallyd", "--once", "--prices", "/nonexistent", NULL),
+                         0);
+    free(output);
+    assert_int_equal(room_capture(room, &output, "tallyd", "--once", "--prices", "", NULL), 0);
+    free(output);
+}
+
+/* The agent killed while lists change and calls come: each row is there once, with the cost by the list that it names. */
+static void an_agent_killed_between_lists(void **state)
+{
+    struct room *room = *state;
+    char config[ROOM_PATH_MAX];
+    static const char *const list_prices[] = {"1e-06", "2e-06", "3e-06"};
+
+    write_list(room, list_prices[0]);
+    start_priced(room, config);
+    for (int i = 0; i < 12; i++) {
+        call(room);
+        write_list(room, list_prices[(i + 1) % 3]);
+        kill(room->agent, SIGHUP);
+        if (i % 4 == 3) {
+            agent_kill(room);
+            free(command_expect_success(
+                room, "record --provider p --request-model m --input-tokens 100 --output-tokens 10"));
+            agent_start(room);
+        }
+    }
+    books_await_ended(room);
+    books_expect_text(room, "15", "SELECT count(*) FROM usage");
+    books_expect_text(room, "0",
+                      "SELECT count(*) FROM usage WHERE cost_picodollars IS NULL OR price_table_id IS NULL");
+    /* one list, one cost */
+    books_expect_text(room, "1",
+                      "SELECT max(n) FROM (SELECT count(DISTINCT cost_picodollars) AS n FROM usage"
+                      " GROUP BY price_table_id)");
+    books_expect_text(room, "1",
+                      "SELECT (SELECT sum(cost_picodollars) FROM usage) ="
+                      " (SELECT sum(cost_picodollars) FROM usage_hourly)");
+    agent_stop(room);
+    tries(3, "agents killed between two price lists");
+}
+
+static void history_is_priced_anew_beside_the_agent(void **state)
+{
+    struct room *room = *state;
+    char config[ROOM_PATH_MAX];
+    char words[ROOM_PATH_MAX + 100];
+    char list[ROOM_PATH_MAX];
+
+    write_list(room, "1e-06");
+    start_priced(room, config);
+    struct program *client = room_start(room, "client", "background=2", "await=1", "stop", "exit=0", NULL);
+    call(room);
+    wait_until(room_acknowledged(room) > 500);
+    path_of(room, "other.json", list);
+    write_file(room, "other.json",
+               "{\"m\": {\"input_cost_per_token\": 5e-06, \"output_cost_per_token\": 1e-05}}");
+    for (int i = 0; i < 5; i++) { /* while calls come in */
+        snprintf(words, sizeof(words), "reprice --since 1h --json %s%s", i % 2 ? "" : "--prices ",
+                 i % 2 ? "" : list);
+        cJSON *json = command_expect_json(room, words, 0);
+        assert_true(command_number(json, "calls") > 0);
+        cJSON_Delete(json);
+        uint64_t before = room_acknowledged(room);
+        wait_until(room_acknowledged(room) > before + 100);
+    }
+    room_go(room, 1);
+    room_expect_exit(room, client, 0);
+    books_await_ended(room);
+    books_expect_complete(room, room_refused(room));
+    snprintf(words, sizeof(words), "reprice --since 1h --prices %s", list);
+    free(command_expect_success(room, words));
+    books_expect_text(room, "600000000", "SELECT cost_picodollars FROM usage WHERE request_model = 'm'");
+    books_expect_text(room, "1",
+                      "SELECT (SELECT sum(calls) FROM usage_hourly) = (SELECT count(*) FROM usage)");
+    books_expect_text(room, "1",
+                      "SELECT (SELECT sum(cost_picodollars) FROM usage) IS"
+                      " (SELECT sum(cost_picodollars) FROM usage_hourly)");
+    books_expect_text(room, "1",
+                      "SELECT (SELECT sum(cost_unknown) FROM usage_hourly) ="
+                      " (SELECT count(*) FROM usage WHERE cost_picodollars IS NULL)");
+    assert_true(agent_running(room)); /* its epoch was left alone */
+    call(room);
+    agent_stop(room);
+    tries(6, "times history was priced anew beside an agent that writes");
+}
+
+static void prices_by_hand(void **state)
+{
+    struct room *room = *state;
+    char words[ROOM_PATH_MAX + 200];
+    char list[ROOM_PATH_MAX];
+
+    write_list(room, "1e-06");
+    path_of(room, "prices.json", list);
+    snprintf(words, sizeof(words),
+             "price --prices %s --provider p --model m --input-tokens 100 --output-tokens 10 "
+             "--cache-read-tokens 40 "
+             "--json",
+             list);
+    cJSON *json = command_expect_json(room, words, 0);
+    assert_int_equal(command_number(json, "cost_picodollars"), 200000000);
+    assert_string_equal(cJSON_GetObjectItem(json, "entry")->valuestring, "p/m");
+    const cJSON *cached = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "lines"), 1);
+    assert_string_equal(cJSON_GetObjectItem(cached, "kind")->valuestring, "cache_read");
+    assert_string_equal(cJSON_GetObjectItem(cached, "priced_as")->valuestring, "input");
+    assert_string_equal(cJSON_GetObjectItem(cached, "price_usd")->valuestring, "0.000001");
+    cJSON_Delete(json);
+    char *table =
+        command_expect_success(room, "price --model gpt-4o --input-tokens 1000 --output-tokens 500");
+    assert_non_null(strstr(table, "Cost: 0.0075"));
+    free(table);
+    json = command_expect_json(room, "price --model nobody --input-tokens 1 --json", 1);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(json, "cost_picodollars")));
+    assert_string_equal(cJSON_GetObjectItem(json, "cost_basis")->valuestring, "no_model");
+    cJSON_Delete(json);
+    command_expect_sentence(room, "price --input-tokens 5", 2);
+    command_expect_sentence(room, "price --model m --input-tokens 1.5", 2);
+    command_expect_sentence(room, "price --model m --prices /nonexistent --input-tokens 1", 1);
+    command_expect_sentence(room, "reprice", 2);
+    command_expect_sentence(room, "reprice --since yesteryear", 2);
+    command_expect_sentence(room, "reprice --since 1h --until 2h", 2);
+    command_expect_sentence(room, "reprice --since 1h", 1); /* no database */
+}
+
+static void costs_are_reported_and_what_is_unknown_is_named(void **state)
+{
+    struct room *room = *state;
+    char config[ROOM_PATH_MAX];
+
+    write_list(room, "1e-06");
+    start_priced(room, config);
+    call(room);
+    call(room);
+    free(command_expect_success(room,
+                                "record --provider p --request-model nobody --input-tokens 5 --wait 30000"));
+    agent_stop(room);
+    cJSON *json = command_expect_json(room, "report --json", 0);
+    const cJSON *total = cJSON_GetObjectItem(json, "total");
+    assert_int_equal(command_number(total, "cost_picodollars"), 400000000);
+    assert_int_equal(command_number(total, "cost_unknown"), 1);
+    assert_string_equal(cJSON_GetObjectItem(total, "cost_usd")->valuestring, "0.0004");
+    cJSON_Delete(json);
+    char *table = command_expect_success(room, "report --by none");
+    assert_non_null(strstr(table, "0.0004 + 1 unknown"));
+    free(table);
+    struct command_result doctor = command_run(room, "doctor");
+    assert_non_null(strstr(doctor.out, "1 calls of 1 models have no known cost: p/nobody: 1"));
+    command_release(&doctor);
+    json = command_expect_json(room, "tail --json -n 1", 0);
+    const cJSON *usage = cJSON_GetObjectItem(json, "usage");
+    assert_string_equal(cJSON_GetObjectItem(usage, "cost_basis")->valuestring, "no_model");
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(usage, "cost_picodollars")));
+    cJSON_Delete(json);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        room_test(a_list_is_read_again_while_the_agent_runs),
+        room_test(an_agent_does_not_start_with_a_bad_list),
+        room_test(an_agent_killed_between_lists),
+        room_test(history_is_priced_anew_beside_the_agent),
+        room_test(prices_by_hand),
+        room_test(costs_are_reported_and_what_is_unknown_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
