@@ -265,6 +265,8 @@ def play(stage, agent, agent_command, app, probe, state):
     wait_for(lambda: number(database, "SELECT count(*) FROM usage") == 20, "20 records")
     wait_for(lambda: number(database, "SELECT count(*) FROM clients WHERE service = 'checkout' AND ended = 'clean'") == 1,
              "a clean end, under the application's name")
+    expect(stage.run(app, ["/bin/sh", "-c", "test -w /run/tally/arena && test ! -e /var/lib/tally/usage.db && ! /usr/bin/touch /x"]) == 0,
+           "the application has its arena, and not the database")
     dying = stage.start(app, client("record=20", "await=9", "exit=0"))
     wait_for(lambda: number(database, "SELECT count(*) FROM usage") == 40, "40 records")
     stage.kill(dying)
@@ -295,9 +297,13 @@ def compose_container(project, name, volumes):
     service = project.get("services", name)
     uid, gid = (int(part) for part in service.take("user").split(":"))
     mounts = []
-    for volume in service.take("volumes"):
-        source, target = volume.split(":")
-        mounts.append((volumes[source], target))
+    for volume in service.items("volumes"):
+        if isinstance(volume.value, str):
+            source, target = volume.take().split(":")
+            mounts.append((volumes[source], target))
+        else:
+            expect(volume.take("type") == "volume", "a volume's long form")
+            mounts.append((f"{volumes[volume.take('source')]}/{volume.take('volume', 'subpath')}", volume.take("target")))
     expect(service.take("cap_drop") == ["ALL"], "capabilities are dropped")
     expect(service.take("security_opt") == ["no-new-privileges:true"], "no new privileges")
     return {"uid": uid, "gid": gid, "groups": service.take("group_add", default=[]), "mounts": mounts,
@@ -326,7 +332,8 @@ def compose(stage, documents):
     expect(check[0] == "CMD", "the health check is a command")
     expect(tally.take("stop_signal") == "SIGTERM", "the signal to end by")
     expect(int(tally.take("stop_grace_period").rstrip("s")) <= DEADLINE, "the grace that is waited for here")
-    expect(project.take("services", "app", "depends_on") == ["tally"], "the agent starts first")
+    expect(project.take("services", "app", "depends_on") == {"tally": {"condition": "service_healthy"}},
+           "the agent starts first")
     expect(project.take("services", "app", "command") == ["app"], "the application, for which a client stands")
     play(stage, agent, program(["tallyd"] + tally.take("command")), app, program(check[1:]), volumes["state"])
     return [project]
@@ -340,7 +347,8 @@ def pod_container(pod, container, volumes):
     group = pod.take("securityContext", "fsGroup")
     mounts = []
     for mount in container.items("volumeMounts"):
-        mounts.append((volumes[mount.take("name")], mount.take("mountPath")))
+        part = mount.take("subPath", default="")
+        mounts.append((f"{volumes[mount.take('name')]}/{part}".rstrip("/"), mount.take("mountPath")))
     environment = {variable.take("name"): variable.take("value") for variable in container.items("env")}
     uid = context.take("runAsUser", default=pod.take("securityContext", "runAsUser"))
     gid = context.take("runAsGroup", default=pod.take("securityContext", "runAsGroup"))
