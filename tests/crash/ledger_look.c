@@ -145,6 +145,12 @@ int64_t look_rows(const struct look *look, unsigned int writer)
 
 #define WRONG(...) (snprintf(error, bytes, __VA_ARGS__), -1)
 
+static bool owned_by(const struct tally_lane_header *lane, pid_t pid)
+{
+    return (lane->owner & FUTEX_TID_MASK) && !(lane->owner & FUTEX_OWNER_DIED) &&
+           (lane->owner & FUTEX_TID_MASK) == lane->identity.tid && (pid_t)lane->identity.pid == pid;
+}
+
 int look_now(const struct look *look, const pid_t living[], unsigned int count, char *error, size_t bytes)
 {
     struct lanes lanes;
@@ -170,6 +176,14 @@ int look_now(const struct look *look, const pid_t living[], unsigned int count, 
         if (number(database, "SELECT count(*) FROM clients WHERE ended IS NOT NULL AND pid = %d",
                    (int)living[i]) > 0)
             result = WRONG("a session is said to have ended, and its process lives");
+    for (uint32_t lane = 0; lane < lanes.count && result == 0; lane++)
+        for (unsigned int i = 0; i < count; i++)
+            if (owned_by(&lanes.lane[lane], living[i]) &&
+                number(database,
+                       "SELECT tenure_open FROM lanes l JOIN arenas a ON a.id = l.arena_id JOIN clients c"
+                       " ON c.id = l.client_id WHERE a.spill_uid < 0 AND lane = %u AND pid = %d",
+                       lane, (int)living[i]) == 0)
+                result = WRONG("lane %u: the tenure is said to have ended, and its owner lives", lane);
     sqlite3_close(database);
     return result;
 }
@@ -200,6 +214,13 @@ static int check_writer(sqlite3 *database, unsigned int writer, const struct loo
                      clean  ? "ended cleanly"
                      : died ? "died"
                             : "has not ended");
+    if (!end->killed &&
+        number(database, "SELECT tenures <> 1 OR tenures_died <> 0 FROM clients WHERE pid = %d",
+               (int)end->pid))
+        return WRONG(
+            "writer %u had one tenure, and ended it; the database says %lld, of which %lld died", writer + 1,
+            (long long)number(database, "SELECT tenures FROM clients WHERE pid = %d", (int)end->pid),
+            (long long)number(database, "SELECT tenures_died FROM clients WHERE pid = %d", (int)end->pid));
     return 0;
 }
 

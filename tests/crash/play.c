@@ -209,7 +209,7 @@ static int start(enum who who)
 
 static int do_deed(const struct stop *stop)
 {
-    if (stop->deed == DEED_NONE || puppet(stop->who)->ended)
+    if ((stop->deed != DEED_TERM && stop->deed != DEED_BOARD) || puppet(stop->who)->ended)
         return 0;
     if (!puppet(stop->who)->started && (start(stop->who) || settle(stop->who)))
         return -1;
@@ -225,6 +225,8 @@ static bool arrived(const struct stop *stop)
     const struct puppet *who = puppet(stop->who);
     if (who->ended)
         return true;
+    if (stop->point && stop->deed == DEED_ASLEEP)
+        return who->held && look_asleep(&here.look);
     if (stop->point)
         return who->held;
     return stop->who < AGENT || (stop->deed != DEED_TERM && look_asleep(&here.look));
@@ -248,6 +250,10 @@ static int go_to(const struct stop *stop, unsigned int *reached)
         result = advance();
     if (result < 0 || !still_sound())
         return -1;
+    if (stop->who <= W2 && who->held) { /* now: later its lane may be another's */
+        unsigned int said = look_said_end(&here.look, who->pid);
+        here.said_clean = (here.said_clean & ~(1u << stop->who)) | said << stop->who;
+    }
     *reached += stop->point ? who->held : arrived(stop);
     return puppets_disarm(who) ? wrong("%s", puppets_error) : 0;
 }
@@ -268,8 +274,6 @@ static int release(enum who who)
     if (!puppet(who)->held)
         return 0;
     if (here.schedule->killed & 1u << who) {
-        if (who <= W2 && look_said_end(&here.look, puppet(who)->pid))
-            here.said_clean |= 1u << who;
         if (puppets_kill(puppet(who)))
             return wrong("%s", puppets_error);
     } else {
@@ -357,7 +361,7 @@ static int expect_books(void)
 
 static int perform(const struct schedule *schedule, unsigned int *reached)
 {
-    if (schedule->cast->agent_first && (start(AGENT) || settle(AGENT)))
+    if (schedule->cast->agent_first && schedule->stops[0]->who != AGENT && (start(AGENT) || settle(AGENT)))
         return -1;
     for (unsigned int i = 0; i < schedule->count; i++)
         if (go_to(schedule->stops[i], reached))
@@ -482,7 +486,7 @@ int play(const struct schedule *schedule, unsigned int *reached)
 void play_describe(const struct schedule *schedule, char *out, unsigned long bytes)
 {
     static const char *const names[] = {"W1", "W2", "agent", "heir"};
-    static const char *const deeds[] = {"", " (told to leave)", " (its board removed)"};
+    static const char *const deeds[] = {"", " (told to leave)", " (its board removed)", " (asleep)"};
     size_t used = (size_t)snprintf(out, bytes, "%s:", schedule->cast->name);
     for (unsigned int i = 0; i < schedule->count && used < bytes; i++) {
         const struct stop *stop = schedule->stops[i];

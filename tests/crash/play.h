@@ -20,8 +20,13 @@
 
 enum who { W1, W2, AGENT, HEIR, ROLES_MAX };
 
-/* What is done before a stop's process goes there. */
-enum deed { DEED_NONE, DEED_TERM, DEED_BOARD }; /* SIGTERM for the agent; the board's name is removed */
+/* What is done besides. */
+enum deed {
+    DEED_NONE,
+    DEED_TERM,  /* the agent gets SIGTERM before */
+    DEED_BOARD, /* the board's name is removed before */
+    DEED_ASLEEP /* the agent's other thread goes on until it sleeps */
+};
 
 struct stop {
     enum who who;

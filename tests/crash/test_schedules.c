@@ -3,7 +3,8 @@
  * play.h says what a schedule is and what is looked at. The short form tries all schedules of one and two stops, and a part of those
  * of three, always the same; TALLY_TEST_LONG=1 all, and each of them again with each of its stops as a SIGKILL.
  *
- * TALLY_SCHEDULE=CAST:NUMBER plays one, and says which. */
+ * TALLY_CAST=NAME             one cast, or those whose names begin so
+ * TALLY_SCHEDULE=CAST:NUMBER  one schedule */
 #include "support/test.h"
 
 #include "crash/play.h"
@@ -36,6 +37,7 @@ static const struct stop sleep_stops[] = {
     {AGENT, "sleep_barrier", 1, 0},
     {AGENT, "sleep_looked", 1, 0},
     {AGENT, "doorbell_armed", 1, 0},
+    {AGENT, "doorbell_armed", 1, DEED_ASLEEP},
     {AGENT, "doorbell_answered", 1, 0},
     {AGENT, "woken", 1, 0},
 };
@@ -364,8 +366,11 @@ static void schedules(void **state)
 int main(void)
 {
     static struct CMUnitTest tests[COUNT_OF(casts)];
+    const char *only = getenv("TALLY_CAST");
+    size_t count = 0;
     for (size_t i = 0; i < COUNT_OF(casts); i++)
-        tests[i] = (struct CMUnitTest){
-            .name = casts[i].name, .test_func = schedules, .initial_state = (void *)(uintptr_t)&casts[i]};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+        if (!only || strncmp(only, casts[i].name, strlen(only)) == 0)
+            tests[count++] = (struct CMUnitTest){
+                .name = casts[i].name, .test_func = schedules, .initial_state = (void *)(uintptr_t)&casts[i]};
+    return _cmocka_run_group_tests("schedules", tests, count, NULL, NULL);
 }
