@@ -2,6 +2,7 @@
 
 #include "support/test.h"
 
+#include <elf.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -68,6 +69,13 @@ void calls_read(const struct call *call, void *to, uint64_t from, size_t bytes)
     assert_int_equal(process_vm_readv(call->pid, &here, 1, &there, 1, 0), bytes);
 }
 
+void calls_write(const struct call *call, uint64_t to, const void *from, size_t bytes)
+{
+    struct iovec here = {.iov_base = (void *)(uintptr_t)from, .iov_len = bytes};
+    struct iovec there = {.iov_base = (void *)(uintptr_t)to, .iov_len = bytes};
+    assert_int_equal(process_vm_writev(call->pid, &here, 1, &there, 1, 0), bytes);
+}
+
 void calls_text(const struct call *call, uint64_t from, char *to, size_t bytes)
 {
     struct iovec here = {.iov_base = to, .iov_len = bytes - 1};
@@ -118,6 +126,21 @@ static enum look stopped_at_call(struct thread *thread, calls_look look, void *c
     return verdict;
 }
 
+/* Just after exec: without the page by which it could read the clocks itself. */
+static void hide_clocks(pid_t pid)
+{
+    struct user_regs_struct registers;
+    assert_int_equal(ptrace(PTRACE_GETREGS, pid, NULL, &registers), 0);
+    uint64_t at = registers.rsp;
+    uint64_t arguments = (uint64_t)ptrace(PTRACE_PEEKDATA, pid, at, NULL);
+    at += (arguments + 2) * 8;
+    while (ptrace(PTRACE_PEEKDATA, pid, at, NULL) != 0)
+        at += 8; /* the environment */
+    for (at += 8; ptrace(PTRACE_PEEKDATA, pid, at, NULL) != AT_NULL; at += 16)
+        if (ptrace(PTRACE_PEEKDATA, pid, at, NULL) == AT_SYSINFO_EHDR)
+            assert_int_equal(ptrace(PTRACE_POKEDATA, pid, at, AT_IGNORE), 0);
+}
+
 static void start(struct outcome *outcome, pid_t *pid, void (*become)(void *), void *context)
 {
     fflush(NULL);
@@ -147,7 +170,7 @@ static void reap(pid_t pid)
         ;
 }
 
-void calls_run(struct outcome *outcome, void (*become)(void *), calls_look look, void *context)
+void calls_run(struct outcome *outcome, void (*become)(void *), calls_look look, void *context, bool clocks)
 {
     pid_t pid;
     start(outcome, &pid, become, context);
@@ -164,6 +187,10 @@ void calls_run(struct outcome *outcome, void (*become)(void *), calls_look look,
         struct thread *thread = find_thread(pid, tid);
         int signal_number = WSTOPSIG(status);
         enum look verdict = LOOK_ON;
+        if (clocks && signal_number == SIGTRAP && status >> 16 == 0) {
+            hide_clocks(pid);
+            clocks = false;
+        }
         if (signal_number == (SIGTRAP | 0x80)) {
             verdict = stopped_at_call(thread, look, context);
             outcome->calls++;
@@ -241,6 +268,7 @@ const char *calls_name(long which)
         NAME(renameat2),
         NAME(writev),
         NAME(inotify_add_watch),
+        NAME(clock_gettime),
 #undef NAME
     };
     static char number[24];

@@ -37,8 +37,8 @@ struct outcome {
     uint32_t calls;
 };
 
-/* Run it to its end. become: called in the child; it has to exec. */
-void calls_run(struct outcome *outcome, void (*become)(void *), calls_look look, void *context);
+/* Run it to its end. become: called in the child; it has to exec. clocks: have it ask the kernel for the time, too. */
+void calls_run(struct outcome *outcome, void (*become)(void *), calls_look look, void *context, bool clocks);
 
 /* At the entry: do not make the call; it is to return this. At the exit: it has returned this. */
 void calls_return(const struct call *call, int64_t result);
@@ -46,6 +46,7 @@ void calls_return(const struct call *call, int64_t result);
 void calls_argument(const struct call *call, int index, uint64_t value);
 /* Read the program's memory; fails the test if that cannot be. */
 void calls_read(const struct call *call, void *to, uint64_t from, size_t bytes);
+void calls_write(const struct call *call, uint64_t to, const void *from, size_t bytes);
 /* A path among the arguments; "" if it has none. */
 void calls_text(const struct call *call, uint64_t from, char *to, size_t bytes);
 /* The file that a descriptor of the program stands for; "" if none. */

@@ -47,7 +47,7 @@ struct scenario {
     enum meanwhile meanwhile;
     const char *spill_max; /* TALLY_SPILL_MAX; NULL: the default */
     bool no_arena;         /* none can be made */
-    bool no_lane;          /* neither it nor its successor gets one that has room */
+    bool no_lane;          /* its successor gets none that has room */
     bool only_long;        /* in the long form alone: most of it is stepped through elsewhere */
     uint32_t steps_min;    /* fewer would mean that it did not do what it should */
 };

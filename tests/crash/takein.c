@@ -263,10 +263,11 @@ static int check_clients(struct check *check)
     while (result == 0 && sqlite3_step(row) == SQLITE_ROW) {
         pid_t pid = (pid_t)sqlite3_column_int64(row, 0);
         const char *ended = (const char *)sqlite3_column_text(row, 1);
-        const char *expected = pid == log->pid[ROLE_PREDECESSOR] ? "died"
-                               : check->trial->no_lane           ? "unknown" /* a file cannot say */
-                               : pid == log->pid[ROLE_SUCCESSOR] ? "clean"
-                                                                 : ended;
+        const char *expected = ended;
+        if (pid == log->pid[ROLE_PREDECESSOR])
+            expected = "died";
+        else if (pid == log->pid[ROLE_SUCCESSOR])
+            expected = check->trial->no_lane ? "unknown" : "clean"; /* a file cannot say */
         if (!ended || strcmp(ended, expected) || !sqlite3_column_int(row, 2))
             result = wrong(check, "process %d ended %s, complete %d", (int)pid, ended ? ended : "not",
                            sqlite3_column_int(row, 2));

@@ -11,7 +11,7 @@ struct takein_trial {
     char arena[96]; /* as TALLY_ARENA */
     char path[128];
     char base[96]; /* where its spill files stand: place.h */
-    bool no_lane;  /* victim and successor had none */
+    bool no_lane;  /* the successor had none */
     uint32_t step;
     struct stage stage; /* the log as it was at the end */
     struct inspection inspection;
