@@ -251,6 +251,40 @@ static void workers_that_become_a_user(void **state)
     agent_stop(room);
 }
 
+/* One agent, told of two arenas by its configuration. What one service does to its own is no harm to the other's. */
+static void an_arena_a_service(void **state)
+{
+    struct room *room = *state;
+    char jail[TEXT_MAX];
+    char path[TEXT_MAX];
+
+    jail_volume(room, "32m");
+    room_set(room, "TALLY_OVERFLOW", "drop");
+    room_set(room, "ASAN_OPTIONS", "handle_sigbus=0");
+    room_set(room, "TSAN_OPTIONS", "handle_sigbus=0");
+    FILE *file = fopen(text(path, "%s/tallyd.conf", room->directory), "we");
+    assert_non_null(file);
+    fprintf(file, "arena = /tally-web\narena = /tally-batch\n");
+    fclose(file);
+    root_agent(room, "--config /mnt/tallyd.conf");
+    struct program *web = jail_start(room, words(jail, room, "set=TALLY_ARENA=/tally-web"), "client-static",
+                                     "record=10 stage=1 await=1 record=10 exit=0");
+    room_await_stage(room, 1);
+    struct program *batch =
+        jail_start(room, words(jail, room, "set=TALLY_ARENA=/tally-batch"), "client-static",
+                   "record=20 stage=2 await=1 record=20 shutdown=-1 exit=0");
+    room_await_stage(room, 2);
+    wait_until(books_number(room, "SELECT count(*) FROM usage") == 30);
+    assert_int_equal(truncate(text(path, "%s/volume/tally-web", room->directory), 0), 0);
+    room_go(room, 1);
+    room_expect_signal(room, web, SIGBUS);
+    jail_expect_exit(room, batch, 0);
+    assert_int_equal(room_result(room, 0), TALLY_DURABLE);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM usage WHERE user = 'w1'"), 40);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM usage"), 50);
+    agent_stop(room);
+}
+
 /* ---- user namespaces ------------------------------------------------------------------------------ */
 
 static void root_of_a_user_namespace(void **state)
@@ -297,7 +331,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         jail_test(root_serves_several_users),          jail_test(each_users_spill_is_taken_in),
         jail_test(one_user_cannot_use_anothers_arena), jail_test(two_users_share_an_arena_by_a_group),
-        jail_test(workers_that_become_a_user),         jail_test(root_of_a_user_namespace),
+        jail_test(workers_that_become_a_user),         jail_test(an_arena_a_service),
+        jail_test(root_of_a_user_namespace),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
