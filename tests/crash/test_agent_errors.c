@@ -241,7 +241,7 @@ static void test_fresh(void **state)
     struct scene *scene = *state;
     scene->name = "--once, a new state folder";
     scene->once = true;
-    fail_everywhere(scene, 1);
+    fail_everywhere(scene, 2);
 }
 
 static void test_existing(void **state)
@@ -250,7 +250,7 @@ static void test_existing(void **state)
     scene->name = "--once, a database with records";
     scene->once = true;
     scene->existing = true;
-    fail_everywhere(scene, 2);
+    fail_everywhere(scene, 4);
 }
 
 static void test_serving(void **state)
@@ -259,7 +259,7 @@ static void test_serving(void **state)
     scene->name = "serving, old rows are deleted";
     scene->existing = true;
     scene->retention = true;
-    fail_everywhere(scene, 1);
+    fail_everywhere(scene, 2);
 }
 
 static void test_situation(void **state)
