@@ -26,8 +26,7 @@ static const char *text_of(const cJSON *object, const char *name)
 static void modalities(const cJSON *list, struct figures *figures, int audio, int image, int video)
 {
     const cJSON *item;
-    cJSON_ArrayForEach(item, list)
-    {
+    for (item = list ? list->child : NULL; item; item = item->next) {
         const char *modality = text_of(item, "modality");
         int64_t count = json_count(json_member(item, "tokenCount"));
         if (count < 0)
@@ -62,8 +61,7 @@ void quirk_cache_modalities(const cJSON *item, struct figures *figures)
 void quirk_iterations(const cJSON *item, struct figures *figures)
 {
     const cJSON *one;
-    cJSON_ArrayForEach(one, item)
-    {
+    for (one = item ? item->child : NULL; one; one = one->next) {
         const cJSON *written = json_member(one, "cache_creation");
         int64_t all = json_count(json_member(one, "cache_creation_input_tokens"));
         int64_t hour = json_count(json_member(written, "ephemeral_1h_input_tokens"));
@@ -80,8 +78,7 @@ void quirk_iterations(const cJSON *item, struct figures *figures)
 void quirk_cache_lifetimes(const cJSON *item, struct figures *figures)
 {
     const cJSON *one;
-    cJSON_ArrayForEach(one, item)
-    {
+    for (one = item ? item->child : NULL; one; one = one->next) {
         const char *lifetime = text_of(one, "ttl");
         int64_t count = json_count(json_member(one, "inputTokens"));
         if (!strcmp(lifetime, "1h"))
@@ -94,6 +91,6 @@ void quirk_cache_lifetimes(const cJSON *item, struct figures *figures)
 void quirk_titan_results(const cJSON *item, struct figures *figures)
 {
     const cJSON *one;
-    cJSON_ArrayForEach(one, item)
+    for (one = item ? item->child : NULL; one; one = one->next)
         add(figures, QUANTITY_output_tokens, json_count(json_member(one, "tokenCount")));
 }

@@ -139,10 +139,8 @@ static const cJSON *reading_by(const cJSON *item, const char *reader)
 {
     const cJSON *group;
     const cJSON *one;
-    cJSON_ArrayForEach(group, cJSON_GetObjectItemCaseSensitive(item, "extracted"))
-    {
-        cJSON_ArrayForEach(one, cJSON_GetObjectItemCaseSensitive(group, "extractors"))
-        {
+    for (group = first_of(cJSON_GetObjectItemCaseSensitive(item, "extracted")); group; group = group->next) {
+        for (one = first_of(cJSON_GetObjectItemCaseSensitive(group, "extractors")); one; one = one->next) {
             char name[100];
             snprintf(name, sizeof name, "%s/%s", kit_string(one, "provider_id"),
                      kit_string(one, "api_flavor"));
@@ -192,8 +190,7 @@ static void test_usages(void **state)
     assert_non_null(all);
     wrong = 0;
     load_exceptions();
-    cJSON_ArrayForEach(item, all)
-    {
+    for (item = all ? all->child : NULL; item; item = item->next) {
         const cJSON *body = cJSON_GetObjectItemCaseSensitive(item, "body");
         const cJSON *usage = cJSON_GetObjectItemCaseSensitive(body, "usage");
         snprintf(number, sizeof number, "%llu", count++);

@@ -35,6 +35,11 @@ static inline const char *kit_string(const cJSON *object, const char *name)
     return cJSON_IsString(item) ? item->valuestring : NULL;
 }
 
+static inline const cJSON *first_of(const cJSON *list)
+{
+    return list ? list->child : NULL;
+}
+
 /* As a client hands it over: no NUL after it, and memory of just that size. */
 static inline void kit_understand(const struct understand_hints *hints, const char *json, size_t length,
                                   struct understood *out)

@@ -245,7 +245,8 @@ static int keep_usage_json(struct record *record, const char *json, size_t lengt
     if (bytes == 0) {
         understand(NULL, json, length, &understood);
         if (!understood.known && length > KEPT_MAX)
-            return misuse("--usage-json: no usage is found in %zu bytes: give the usage object alone", length);
+            return misuse("--usage-json: no usage is found in %zu bytes: give the usage object alone",
+                          length);
         bytes = understood.known ? 0 : length;
         memcpy(kept, json, bytes);
     }
