@@ -14,9 +14,9 @@ set -u
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/tally-mutations.XXXXXX") || exit 2
 trap 'rm -rf "$work"' EXIT
-mkdir "$work/said" "$work/verdict"
+mkdir "$work/said" "$work/verdict" "$work/took"
 jobs=$(nproc)
-timeout=200 # a test waits for a minute at most before it gives something up
+timeout=600 # a test waits for a minute before it gives something up, and the machine may be busy
 # What the make above us was told is not meant for the copies.
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES BUILD
 
@@ -81,11 +81,14 @@ verdict() {
 
 # unbroken NUMBER PROGRAM FILTER; broken NUMBER PATCH: in the background, one line in $work/verdict/NUMBER
 unbroken() {
+    SECONDS=0
     run_in "$work/whole" "$2" "$3" >"$work/said/$1" 2>&1
     verdict "$work/said/$1" >"$work/verdict/$1"
+    echo "$SECONDS" >"$work/took/$1"
 }
 broken() {
     local tree=$work/tree.$1 said=$work/said/$1 program filter status=0
+    SECONDS=0
     read -r program filter < <(field "$2" 'noticed by')
     cp -a "$work/whole" "$tree"
     if ! patch -s -p1 -F0 --no-backup-if-mismatch -d "$tree" <"$2" >"$said" 2>&1; then
@@ -99,6 +102,7 @@ broken() {
         fi
     fi
     rm -rf "$tree"
+    echo "$SECONDS" >"$work/took/$1"
 }
 
 running=0
@@ -114,6 +118,7 @@ expect() {
     got=$(cat "$work/verdict/$2" 2>/dev/null)
     if [ "$got" = "$1" ]; then
         tap_result 0 "$3" ''
+        echo "# $(cat "$work/took/$2") s"
         return 0
     fi
     tap_result 1 "$3" "$got$(echo && tail -n 40 "$work/said/$2")"
