@@ -8,6 +8,7 @@
 #include "crash/agent_scene.h"
 
 #include "support/test.h"
+#include "support/tries.h"
 
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -354,8 +355,8 @@ static void test_power_cut(void **state)
     scene->trying[0] = '\0';
     assert_true(disk.ops[disk.count - 1].board > LIVES * (ROUNDS - 1) * PER_CLIENT);
     assert_true(cuts > 1000);
-    print_message("# note: power cut at %u states of the disk, from %u recorded operations\n", cuts,
-                  disk.count);
+    tries(disk.count, "operations of the agent's recorded");
+    tries(cuts, "states of the disk after a power cut");
     for (uint32_t i = 0; i < disk.count; i++)
         free(disk.ops[i].data);
 }
