@@ -1,7 +1,8 @@
 /* Very many at a time: processes, forks, threads, and agents one after the other. What returned 0 is counted outside of tally,
  * writer by writer, and compared with the database and with `tally audit`: nothing is missing, nothing there twice.
  *
- * Longer with TALLY_TEST_LONG=1. */
+ * Longer with TALLY_TEST_LONG=1. Fewer with sanitizers: then it is about the library's memory, and a thousand of theirs
+ * would not fit. */
 #include "support/test.h"
 
 #include "support/tries.h"
@@ -12,6 +13,8 @@ static int longer(int usual, int factor)
 {
     const char *said = getenv("TALLY_TEST_LONG");
 
+    if (SANITIZED)
+        return usual / 5;
     return said != NULL && said[0] != '\0' && strcmp(said, "0") != 0 ? usual * factor : usual;
 }
 
@@ -58,16 +61,18 @@ static void expect_ends(struct room *room, int64_t clean, int64_t died)
 
 /* ---- processes -------------------------------------------------------------------------------- */
 
-#define PROCESSES 1000
+#define PROCESSES (SANITIZED ? 100 : 1000)
 
 static void a_thousand_processes(void **state)
 {
     struct room *room = *state;
     struct arena_copy copy;
+    char total[16];
 
     usual_room(room);
     agent_start(room);
-    struct program *crowd = room_start(room, "crowd", "processes", "1000", NULL);
+    snprintf(total, sizeof(total), "%d", PROCESSES);
+    struct program *crowd = room_start(room, "crowd", "processes", total, NULL);
     wait_until(value(room, 0) == PROCESSES || room_ended(crowd));
     assert_false(room_ended(crowd));
     /* all of them are alive, and each has a lane of its own */
@@ -86,7 +91,7 @@ static void a_thousand_processes(void **state)
 
 /* ---- forks -------------------------------------------------------------------------------------- */
 
-#define FORKS 10000
+#define FORKS (SANITIZED ? 1000 : 10000)
 
 static void ten_thousand_forks(void **state)
 {
@@ -100,7 +105,7 @@ static void ten_thousand_forks(void **state)
     assert_int_equal(value(room, 2), FORKS / 4);
     /* two of four say goodbye, and the parent */
     expect_ends(room, FORKS / 2 + 1, FORKS / 2);
-    books_expect_text(room, "10001", "SELECT count(DISTINCT session_id) FROM clients");
+    assert_int_equal(books_number(room, "SELECT count(DISTINCT session_id) FROM clients"), FORKS + 1);
     /* nobody recorded as anybody else: a writer is a process, a process is a session */
     assert_int_equal(books_number(room, "SELECT count(*) FROM (SELECT DISTINCT client_id, user FROM usage)"),
                      FORKS + 1);
