@@ -189,8 +189,8 @@ static void do_clear(void)
     static const char *const kept[] = {COUNTERS_ENVIRONMENT, "ASAN_OPTIONS", "TSAN_OPTIONS", "NOTIFY_SOCKET"};
     const char *values[4];
 
-    for (int i = 0; i < 4; i++)
-        values[i] = getenv(kept[i]) ? strdup(getenv(kept[i])) : NULL;
+    for (int i = 0; i < 4; i++) /* the texts stay where the kernel has put them */
+        values[i] = getenv(kept[i]);
     clearenv();
     for (int i = 0; i < 4; i++)
         if (values[i] != NULL)
@@ -203,7 +203,12 @@ static void do_run(void)
 }
 static void do_set(void)
 {
-    must(putenv(strdup(strchr(self.word, '=') + 1)) == 0);
+    char name[512];
+    const char *assignment = strchr(self.word, '=') + 1;
+    size_t length = strcspn(assignment, "=");
+
+    snprintf(name, sizeof(name), "%.*s", (int)length, assignment);
+    must(setenv(name, assignment + length + (assignment[length] == '='), 1) == 0);
 }
 static void do_unset(void)
 {

@@ -306,6 +306,7 @@ def compose_container(project, name, volumes):
             expect(volume.take("type") == "volume", "a volume's long form")
             mounts.append((f"{volumes[volume.take('source')]}/{volume.take('volume', 'subpath')}", volume.take("target")))
     expect(service.take("cap_drop") == ["ALL"], "capabilities are dropped")
+    expect(service.take("read_only") is True, "the root is read-only")
     expect(service.take("security_opt") == ["no-new-privileges:true"], "no new privileges")
     return {"uid": uid, "gid": gid, "groups": service.take("group_add", default=[]), "mounts": mounts,
             "read_only": service.take("read_only"), "powerless": True,
@@ -355,6 +356,7 @@ def pod_container(pod, container, volumes):
     gid = context.take("runAsGroup", default=pod.take("securityContext", "runAsGroup"))
     expect(pod.take("securityContext", "runAsNonRoot") and uid != 0, "nobody is root")
     expect(context.take("capabilities", "drop") == ["ALL"], "capabilities are dropped")
+    expect(context.take("readOnlyRootFilesystem") is True, "the root is read-only")
     expect(context.take("allowPrivilegeEscalation") is False, "no new privileges")
     return {"uid": uid, "gid": gid, "groups": [group], "mounts": mounts,
             "read_only": context.take("readOnlyRootFilesystem"), "powerless": True, "environment": environment}

@@ -10,36 +10,47 @@
 #define WORDS_MAX 60
 #define NO_RIGHT  77
 
-static size_t split(const char *text, const char **list, size_t count)
-{
-    char *copy = strdup(text);
+/* The words of a command line that is being made: they last until the next one is. */
+static struct {
+    char text[8192];
+    size_t used;
+    const char *list[WORDS_MAX + 2];
+    size_t count;
+} made;
 
-    assert_non_null(copy); /* the words live as long as the test */
-    for (char *word = strtok(copy, " "); word != NULL; word = strtok(NULL, " ")) {
-        assert_true(count < WORDS_MAX - 1);
-        for (char *at = word; *at != '\0'; at++)
-            *at = *at == '~' ? ' ' : *at;
-        list[count++] = word;
+static void add_words(const char *words)
+{
+    char *at = made.text + made.used;
+    size_t length = strlen(words) + 1;
+
+    assert_true(length <= sizeof(made.text) - made.used);
+    memcpy(at, words, length);
+    made.used += length;
+    for (char *word = strtok(at, " "); word != NULL; word = strtok(NULL, " ")) {
+        assert_true(made.count < WORDS_MAX);
+        made.list[made.count++] = word;
+        for (char *tilde = strchr(word, '~'); tilde != NULL; tilde = strchr(tilde, '~'))
+            *tilde = ' ';
     }
-    list[count] = NULL;
-    return count;
+    made.list[made.count] = NULL;
 }
 
-static void compose(const char **list, const char *words, const char *program, const char *arguments)
+static const char *const *compose(const char *first, const char *words, const char *program,
+                                  const char *arguments)
 {
-    size_t count = split(words, list, 0);
-
-    list[count++] = "--";
-    list[count++] = program;
-    split(arguments, list, count);
+    made.used = made.count = 0;
+    if (first != NULL)
+        add_words(first);
+    add_words(words);
+    add_words("--");
+    add_words(program);
+    add_words(arguments);
+    return made.list;
 }
 
 struct program *jail_start(struct room *room, const char *words, const char *program, const char *arguments)
 {
-    const char *list[WORDS_MAX];
-
-    compose(list, words, program, arguments);
-    return room_start_list(room, "jail-static", list);
+    return room_start_list(room, "jail-static", compose(NULL, words, program, arguments));
 }
 
 static bool not_allowed(const struct program *program)
@@ -99,7 +110,6 @@ int jail_log_lines(const struct room *room, const char *words)
 
 static void become_agent(const struct room *room, const char *words, const char *arguments)
 {
-    const char *list[WORDS_MAX + 1];
     char jail[ROOM_PATH_MAX];
     char agent[ROOM_PATH_MAX];
     char log[ROOM_PATH_MAX];
@@ -113,13 +123,12 @@ static void become_agent(const struct room *room, const char *words, const char 
         close(file);
     snprintf(jail, sizeof(jail), "%s/tests/programs/jail-static", room_build());
     snprintf(agent, sizeof(agent), "%s/tallyd", room_build());
-    list[0] = jail;
-    compose(list + 1, words, agent, arguments);
+    compose(jail, words, agent, arguments);
     unsetenv("TALLY_ARENA");
     unsetenv("TALLY_STATE_DIR");
     for (size_t i = 0; i < room->setting_count; i++)
         putenv(room->settings[i]);
-    execv(jail, (char *const *)(uintptr_t)list);
+    execv(jail, (char *const *)(uintptr_t)made.list);
     _exit(123);
 }
 
