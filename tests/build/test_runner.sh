@@ -55,6 +55,7 @@ program trying_nothing <<<'echo 1..1; echo "# tries: 0 kicks"; echo ok 1 - a'
 program trying_failing <<<'echo 1..2; echo "# tries: 7 kicks"; echo not ok 1 - a; echo "# tries: 8 kicks"; echo ok 2 - b; exit 1'
 program trying_leaking <<<'echo 1..1; echo "# tries: 7 kicks"; echo ok 1 - a; exit 3'
 program trying_skipped <<<'echo 1..2; echo "# tries: 7 kicks"; echo ok 1 - a; echo "# skip: no gizmo"; echo "not ok 2 # SKIP b"'
+program trying_late <<<'echo 1..1; echo ok 1 - a; echo "# tries: 9 kicks"'
 program trying_badly <<<'echo 1..1; echo "# tries: many kicks"; echo ok 1 - a'
 
 # claims LINE...: the file of claims; @ stands for the programs' folder
@@ -105,6 +106,7 @@ check 'a claim that is skipped' claims_say 0 '|  | skipped: no gizmo |' 'it stan
 check 'a claim all of whose program is skipped' claims_say 0 '|  | skipped: no gizmo |' 'it stands | by kicks | @skip_all:a' "$room/skip_all"
 check 'a claim that is skipped in part' claims_say 0 '| 7 kicks | holds; in part skipped: no gizmo |' \
     'it stands | by kicks | @trying_skipped' "$room/trying_skipped"
+check 'what is said after the last test is about the whole program' claims_say 0 '| 9 kicks | holds |' 'it stands | by kicks | @trying_late' "$room/trying_late"
 check 'a claim about no program is an error' claims_say 1 'there is no program' 'it stands | by kicks | @absent' "$t"
 check 'a claim about no test is an error' claims_say 1 'has no test c' 'it stands | by kicks | @trying:c' "$t"
 check 'a claim that says no tries is an error' claims_say 1 'does not say how often' 'it stands | by kicks | @good' "$room/good"
