@@ -77,8 +77,8 @@ int price_table_index(struct price_table *table, char error[PRICE_ERROR_BYTES])
         }
         entry->next = *slot;
         *slot = i + 1;
-        entry->cells = table->cells + entry->first_cell;
-        entry->factors = table->factors + entry->first_factor;
+        entry->cells = entry->cell_count ? table->cells + entry->first_cell : NULL;
+        entry->factors = entry->factor_count ? table->factors + entry->first_factor : NULL;
     }
     return 0;
 }
