@@ -266,6 +266,28 @@ static void spill_seeds(const struct scene *scene)
         write_seed("spill_file", scene->name, variants[i].name);
         unlink(path);
     }
+    /* as it would stand in a lane that was carried over, and then once more */
+    for (uint8_t again = 0; again < 2; again++) {
+        static const struct tally_carried nothing;
+        const uint8_t carried[2] = {1, again};
+        uint64_t tail;
+        client_renew();
+        tally_process.overflow = TALLY_OVERFLOW_BLOCK;
+        scene->play();
+        tail = client_lane(0)->tail;
+        add(carried, sizeof carried);
+        for (uint8_t i = 0; i <= again; i++) {
+            const uint8_t entry[4] = {8, i, (uint8_t)(1 + i), 0};
+            const struct tally_spill_header header = {.magic = TALLY_CARRIED_MAGIC};
+            uint16_t length = (uint16_t)(sizeof header + sizeof nothing + tail);
+            add(entry, sizeof entry);
+            add(&length, sizeof length);
+            add(&header, sizeof header);
+            add(&nothing, sizeof nothing);
+            add(ring(), tail);
+        }
+        write_seed("spill_file", scene->name, again ? "carried-twice" : "carried");
+    }
     /* the first is taken, and the log goes on in a second, which comes later or stands there first */
     for (uint8_t later = 0; later < 2; later++) {
         const uint8_t two[2] = {later ? 8 | 4 : 8, 1};

@@ -28,7 +28,8 @@ struct plan {
     uint8_t files;
 };
 
-/* kind: 0 to 3 a file as any other; 4 a symbolic link to one; 5 a fifo; 6 a file with two names; 7 a folder.
+/* kind: 0 to 3 a file as any other; 4 a symbolic link to one; 5 a fifo; 6 a file with two names; 7 a folder; and 8: what
+ * was carried over out of an arena's lane.
  * place: bit 0: in the folder that others use too; bits 1 and 2: not taken yet, or by whom; bit 3: of the second log */
 struct entry {
     uint8_t kind;
@@ -74,6 +75,7 @@ static void start(void)
     setenv("XDG_STATE_HOME", self.folder, 1);
     self.config.state_directory = self.folder;
     self.config.group = (gid_t)-1;
+    self.config.arenas[0] = self.folder; /* not the default names of this machine */
     self.collector.config = &self.config;
     self.collector.once = true;
     self.collector.quarantine.state_directory = self.folder;
@@ -112,43 +114,76 @@ static void take_all(void)
 /* ---- the files -------------------------------------------------------------------------------- */
 
 /* Numbers mostly go on by one; some are had already, some left out. */
-static void mend(uint8_t *bytes, size_t length, const struct spill_name *name, bool frames)
+static uint64_t next_number(uint64_t number, const struct tally_record_header *record)
 {
-    struct tally_spill_header *header = (void *)bytes;
-    uint64_t number = 0;
+    switch (record->reserved & 15) {
+    case 13: /* as it is */
+        return record->sequence;
+    case 14:
+        return number + 3;
+    case 15:
+        return number;
+    default:
+        return number + 1;
+    }
+}
 
-    if (length < sizeof *header)
-        return;
-    header->magic = TALLY_SPILL_MAGIC;
-    header->abi = TALLY_ABI;
-    header->index = name->index;
-    memcpy(header->log, name->log, sizeof header->log);
-    for (size_t at = sizeof *header; frames && at + sizeof(struct tally_record_header) <= length;) {
+static uint64_t ring_left(uint32_t ring_bytes, uint64_t position)
+{
+    return ring_bytes ? ring_bytes - position % ring_bytes : UINT64_MAX;
+}
+
+/* Records from bytes[at] on, the first of them at a position; ring_bytes 0: not of a ring. */
+static void mend_records(uint8_t *bytes, size_t length, size_t at, uint64_t position, uint32_t ring_bytes)
+{
+    uint64_t number = 0;
+    while (at + sizeof(struct tally_record_header) <= length) {
         struct tally_record_header *record = (void *)(bytes + at);
         size_t most = (length - at) / 8 * 8;
         if (most > TALLY_RECORD_BYTES_MAX)
             most = TALLY_RECORD_BYTES_MAX;
-        record->length = record->length / 8 * 8;
-        if (record->length < sizeof *record || record->length > most)
-            record->length = (uint32_t)most;
-        switch (record->reserved & 15) {
-        case 13: /* as it is */
-            number = record->sequence;
-            break;
-        case 14:
-            number += 3;
-            break;
-        case 15:
-            break;
-        default:
-            number++;
+        if (most > ring_left(ring_bytes, position))
+            most = (size_t)ring_left(ring_bytes, position);
+        if (most < sizeof *record) {
+            uint64_t padding = most | (uint64_t)TALLY_KIND_PADDING << 32;
+            memcpy(record, &padding, sizeof padding);
+        } else {
+            record->length = record->length / 8 * 8;
+            if (record->length < sizeof *record || record->length > most)
+                record->length = (uint32_t)most;
+            number = next_number(number, record);
+            record->sequence = number;
+            record->position = position;
+            record->reserved = 0;
+            record->checksum = 0;
+            record->checksum = tally_checksum(record, record->length);
+            most = record->length;
         }
-        record->sequence = number;
-        record->position = at;
-        record->reserved = 0;
-        record->checksum = 0;
-        record->checksum = tally_checksum(record, record->length);
-        at += record->length;
+        at += most;
+        position += most;
+    }
+}
+
+static void mend(uint8_t *bytes, size_t length, const struct spill_name *name, bool carried, bool frames)
+{
+    struct tally_spill_header *header = (void *)bytes;
+    struct tally_carried *parcel = (void *)(header + 1);
+
+    if (length < SPILL_CARRIED_OFFSET)
+        return;
+    header->magic = carried ? TALLY_CARRIED_MAGIC : TALLY_SPILL_MAGIC;
+    header->abi = TALLY_ABI;
+    header->index = name->index;
+    memcpy(header->log, name->log, sizeof header->log);
+    if (carried) {
+        memset(header->arena, 0xC3, sizeof header->arena);
+        parcel->from = parcel->from / 8 * 8 % (1u << 20);
+        parcel->lane %= FUZZ_LANES;
+        parcel->ring_bytes = TALLY_LANE_BYTES_MIN - TALLY_LANE_HEADER_BYTES;
+        if (frames)
+            mend_records(bytes, length, SPILL_CARRIED_OFFSET, parcel->from, parcel->ring_bytes);
+    } else if (frames) {
+        mend_records(bytes, length, sizeof *header, sizeof *header, 0);
     }
 }
 
@@ -190,7 +225,7 @@ static void put_file(struct fuzz_input *input, uint8_t flags)
     name.index = entry.index % 8 ? entry.index % 8u : UINT32_MAX;
     memset(name.log, entry.place & 8 ? 0xB2 : 0xA1, sizeof name.log);
     if (flags & (MEND | HEAD))
-        mend(bytes, length, &name, flags & MEND);
+        mend(bytes, length, &name, entry.kind & 8, flags & MEND);
     put_name(text, &entry, &name);
     snprintf(path, sizeof path, "%s/%s", self.folders[entry.place & 1], text);
     snprintf(other, sizeof other, "%s/other", self.folder);
@@ -286,6 +321,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ledger_start();
     spill_begin();
     self.collector.quarantine.bytes = 0;
+    self.collector.gone_settled = false;
     fuzz_take(&input, &plan, sizeof plan);
     int files = 1 + plan.files % FILES_MAX;
     for (int i = 0; i < files - !!(plan.flags & LATER); i++)
