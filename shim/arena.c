@@ -136,6 +136,15 @@ static bool board_acceptable(const struct stat *status, const struct arena_view 
            (uint64_t)status->st_size >= tally_board_bytes(arena->shape.lane_count);
 }
 
+/* Whether it is the board that we have: the same agent's. Should that have made another since, it says on ours that it has moved. */
+static bool board_known(const struct arena_view *arena, const struct tally_board *board)
+{
+    const struct tally_board *known = arena_board(arena);
+    return known != &arena_no_board && TALLY_ANNOUNCED_STATE(known->announce) != TALLY_AGENT_MOVED &&
+           known->generation == board->generation &&
+           memcmp(&known->agent, &board->agent, sizeof known->agent) == 0;
+}
+
 void arena_look_for_board(struct arena_view *arena)
 {
     char path[ARENA_SIBLING_MAX];
@@ -155,7 +164,7 @@ void arena_look_for_board(struct arena_view *arena)
     if (board->magic != TALLY_BOARD_MAGIC || board->abi != TALLY_ABI ||
         board->lane_count != arena->shape.lane_count ||
         memcmp(board->arena_uuid, arena->shape.uuid, sizeof board->arena_uuid) != 0 ||
-        TALLY_ANNOUNCED_STATE(board->announce) == TALLY_AGENT_MOVED) {
+        TALLY_ANNOUNCED_STATE(board->announce) == TALLY_AGENT_MOVED || board_known(arena, board)) {
         munmap(at, bytes);
         return;
     }

@@ -31,7 +31,7 @@ void arena_count_refusal(enum tally_refusal cause);
 /* Whether the arena still has its name; else its `gone` is set. One system call. */
 bool arena_named(struct arena_view *arena);
 
-/* Look for a (new) board. */
+/* Look for a (new) board. Five system calls. */
 void arena_look_for_board(struct arena_view *arena);
 
 static inline const struct tally_board *arena_board(const struct arena_view *arena)

@@ -48,7 +48,8 @@ static void look(struct lane_view *lane, uint64_t now_ns)
         return;
     }
     struct slow_path slow = slow_path_begin();
-    if (!moved_away(lane) && (lane->board == &arena_no_board || moved)) {
+    if (!moved_away(lane)) {
+        /* Also where nobody says that it has moved: it may have been deleted while no agent was there to say so. */
         arena_look_for_board(lane->arena);
         lane->board = arena_board(lane->arena);
     }
@@ -121,11 +122,11 @@ static int make_room(struct lane_view *lane, uint32_t bytes, uint64_t now_ns)
     while (!room && now < deadline && lane->generation == process_generation() &&
            !(moved = moved_away(lane)) && arena_has_agent(lane->arena)) {
         shutdown_wait_commit(lane->arena, deadline, lane->lane, lane->tail + bytes - lane->ring_bytes);
-        /* The agent of a new arena may come only now, and with it the board that says so. */
-        if (arena_board(lane->arena) == &arena_no_board)
+        room = has_room(lane, bytes);
+        /* The agent of a new arena may come only now, or one that finds the board deleted and makes another. */
+        if (!room)
             arena_look_for_board(lane->arena);
         lane->board = arena_board(lane->arena);
-        room = has_room(lane, bytes);
         now = clock_ns(CLOCK_MONOTONIC);
     }
     slow_path_end(slow);

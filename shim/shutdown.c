@@ -97,12 +97,14 @@ static bool wait_targets(const struct target *targets, size_t count, uint64_t de
 {
     const struct arena_view *arena = NULL;
     size_t which = 0;
+    bool waited = false;
     while (!targets_durable(targets, count, &arena, &which)) {
         /* None yet, or one that has been replaced: on that nothing will ever become durable. */
         const struct tally_board *board = arena_board(arena);
         uint64_t announce = __atomic_load_n(&board->announce, __ATOMIC_RELAXED);
-        if (board == &arena_no_board || TALLY_ANNOUNCED_STATE(announce) == TALLY_AGENT_MOVED)
+        if (board == &arena_no_board || TALLY_ANNOUNCED_STATE(announce) == TALLY_AGENT_MOVED || waited)
             arena_look_for_board(targets[which].lane->arena);
+        waited = true;
         if (clock_ns(CLOCK_MONOTONIC) >= deadline || !arena_has_agent(arena))
             /* A commit may have come between the look and the agent's end. */
             return targets_durable(targets, count, &arena, &which);
