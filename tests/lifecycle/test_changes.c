@@ -315,6 +315,64 @@ static void a_writer_that_waits_moves_on(void **state)
     expect_even_books(room);
 }
 
+/* ---- the board and the lock ------------------------------------------------------------------------- */
+
+static void copy_file(const char *from, const char *to)
+{
+    char command[1000];
+
+    snprintf(command, sizeof(command), "cp -p '%s' '%s.new' && mv '%s.new' '%s'", from, to, to, to);
+    assert_int_equal(system(command), 0);
+}
+
+/* Deleted, or an old copy put in their place, while writers need the room that only a true board gives: they go on through many
+ * times the ring, and wait for durability in the end. With the agent away too, so that a new one finds an old board. */
+static void boards_and_locks_go(void **state)
+{
+    enum { ROUNDS = 12 };
+    struct room *room = *state;
+    char board[sizeof(room->arena_path) + 8];
+    char lock[sizeof(room->arena_path) + 8];
+    char old[ROOM_PATH_MAX];
+
+    room_set(room, "TALLY_LANE_KIB", "16");
+    room_set(room, "TALLY_BLOCK_MS", "60000");
+    snprintf(board, sizeof(board), "%s.board", room->arena_path);
+    snprintf(lock, sizeof(lock), "%s.lock", room->arena_path);
+    snprintf(old, sizeof(old), "%s/old-board", room->directory);
+    agent_start(room);
+    room_run(room, "client", "record=10", "exit=0", NULL);
+    wait_until(all_in(room));
+    copy_file(board, old);
+    struct program *client =
+        room_start(room, "client", "background=2", "await=1", "stop", "shutdown=-1", "exit=0", NULL);
+    for (int i = 0; i < ROUNDS; i++) {
+        uint64_t before = room_acknowledged(room);
+        wait_until(room_acknowledged(room) >= before + 1000);
+        if (i % 4 == 0)
+            unlink(board);
+        else if (i % 4 == 1)
+            unlink(lock);
+        else if (i % 4 == 2)
+            copy_file(old, board);
+        else {
+            agent_stop(room);
+            copy_file(old, board);
+            agent_start(room);
+        }
+    }
+    uint64_t before = room_acknowledged(room);
+    wait_until(room_acknowledged(room) >= before + 1000);
+    room_go(room, 1);
+    room_expect_exit(room, client, 0);
+    assert_int_equal(room_result(room, 0), 1); /* TALLY_DURABLE */
+    wait_until(said(room, "making a new one"));
+    books_await_ended(room);
+    books_expect_complete(room, room_refused(room)); /* while no agent was there */
+    agent_stop(room);
+    tries(ROUNDS, "boards and locks deleted or replaced by old ones");
+}
+
 /* ---- another boot ------------------------------------------------------------------------------ */
 
 /* Mounts of this process's own, and its children's. */
@@ -562,6 +620,7 @@ int main(void)
         room_test(carried_over_and_drained_too),
         room_test(noise_that_was_carried_over),
         room_test(a_writer_that_waits_moves_on),
+        room_test(boards_and_locks_go),
         room_test(host_restarted),
         room_test(an_arena_on_a_disk_survives),
         room_test(the_name_is_a_strangers),
