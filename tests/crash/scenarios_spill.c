@@ -210,8 +210,9 @@ static void forked_child(void)
     pid_t child = fork();
     if (child < 0)
         stage_fail("fork");
-    while (child)
-        pause();
+    if (child)
+        for (;;)
+            pause();
     stage->role = ROLE_VICTIM;
     stage->pid[ROLE_VICTIM] = getpid();
     one_more();

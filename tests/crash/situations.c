@@ -185,8 +185,8 @@ static void situation_spill(struct scene *scene)
 static void prepare_spill_damaged(struct scene *scene)
 {
     char path[ROOM_PATH_MAX * 3];
-    char byte;
-    struct stat status;
+    char byte = 0;
+    struct stat status = {0};
 
     small_lanes(scene);
     room_run(scene->room, "client", FULL, "exit=0", NULL);
