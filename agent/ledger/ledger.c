@@ -238,6 +238,15 @@ static int check_place(struct ledger *ledger, const struct ledger_arena *arena, 
                : ledger_say(ledger, EINVAL, "lane %u of an arena with %u", lane, arena->lane_count);
 }
 
+/* One record of a call: whose API it was is often said by another of them, and a guess must not go before that. */
+static void understand_step(struct ledger *ledger)
+{
+    struct text *provider = &ledger->usage.values.texts[USAGE_TEXT_provider];
+    struct text stated = *provider;
+    cost_understand(&ledger->usage.values, &ledger->understood);
+    *provider = stated;
+}
+
 /* What decodes only in part is not touched: the caller keeps its bytes. */
 static int decode(struct ledger *ledger, const struct tally_record_header *record)
 {
@@ -255,7 +264,7 @@ static int decode(struct ledger *ledger, const struct tally_record_header *recor
         if (!result && !ledger->usage.has_call_id)
             result = -EBADMSG;
         if (!result)
-            cost_understand(&ledger->usage.values, &ledger->understood);
+            understand_step(ledger);
         break;
     case TALLY_KIND_CLIENT:
         result = decode_client(record, &ledger->client, &ledger->scratch);
