@@ -1,4 +1,5 @@
 /* Questions become SQL; rollups and raw rows give the same answer to the same question. */
+#include "../../tools/tally/db.h"
 #include "../../tools/tally/report_query.h"
 
 #include <fcntl.h>
@@ -101,48 +102,28 @@ static void run(const char *sql)
         fail_msg("%s: %s", sql, error);
 }
 
-/* Enough of the agent's tables, by the names that it uses. */
-static void sum(sqlite3_context *context, int count, sqlite3_value **values)
+/* The agent's own tables. */
+static void run_schema(const char *path)
 {
-    sqlite3_int64 *total = sqlite3_aggregate_context(context, 16);
-
-    (void)count;
-    if (sqlite3_value_type(values[0]) != SQLITE_NULL) {
-        total[0] += sqlite3_value_int64(values[0]);
-        total[1] = 1;
-    }
-}
-
-static void sum_end(sqlite3_context *context)
-{
-    sqlite3_int64 *total = sqlite3_aggregate_context(context, 0);
-
-    if (total != NULL && total[1] != 0)
-        sqlite3_result_int64(context, total[0]);
-}
-
-static char *schema(void)
-{
-    FILE *file = fopen("agent/store/schema_v1.sql", "r");
+    FILE *file = fopen(path, "r");
     char *text = calloc(1, 1 << 16);
 
     if (file == NULL)
-        fail_msg("agent/store/schema_v1.sql: run it from the project's folder");
+        fail_msg("%s: run it from the project's folder", path);
     size_t length = fread(text, 1, (1 << 16) - 1, file);
     assert_true(length > 0);
     fclose(file);
-    return text;
+    run(text);
+    free(text);
 }
 
 static int make_database(void **state)
 {
-    char *tables = schema();
-
     (void)state;
     assert_int_equal(sqlite3_open(":memory:", &database), SQLITE_OK);
-    sqlite3_create_function(database, "sum128", 1, SQLITE_UTF8, NULL, NULL, sum, sum_end);
-    run(tables);
-    free(tables);
+    db_sums(database);
+    run_schema("agent/store/schema_v1.sql");
+    run_schema("agent/store/schema_v2.sql");
     run("INSERT INTO clients(id, session_id, service, started_unix_ns, last_unix_ns) VALUES (1, x'01', "
         "'web', 0, 0), "
         "(2, x'02', NULL, 0, 0)");
@@ -164,7 +145,7 @@ static int make_database(void **state)
         " coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0), 0, 0, 0, 0, 0, 0, 0,"
         " coalesce(sum(duration_ns), 0), sum(input_tokens IS NULL), sum(output_tokens IS NULL),"
         " sum(duration_ns IS NULL), sum((flags & 2) != 0), sum(provider_cost_picodollars),"
-        " count(provider_cost_picodollars), NULL, count(*)"
+        " count(provider_cost_picodollars), NULL, count(*), 0, 0"
         " FROM usage u JOIN clients c ON c.id = u.client_id GROUP BY 1, 2, 3, 4, 5, 6, 7, 8");
     return 0;
 }

@@ -68,6 +68,14 @@ static void sum_final(sqlite3_context *context)
     sqlite3_result_text(context, number_text(total, text), -1, SQLITE_TRANSIENT);
 }
 
+void db_sums(sqlite3 *handle)
+{
+    sqlite3_create_function(handle, "sum128", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, NULL, sum_step,
+                            sum_final);
+    sqlite3_create_function(handle, "sum_money", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, NULL,
+                            sum_money_step, sum_final);
+}
+
 /* ---- opening ------------------------------------------------------------------------------- */
 
 static bool exists(const char *path)
@@ -102,10 +110,7 @@ static int open_file(struct db *db, const char *query)
     if (code != SQLITE_OK)
         return code & 0xFF;
     sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
-    sqlite3_create_function(db->handle, "sum128", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, NULL, sum_step,
-                            sum_final);
-    sqlite3_create_function(db->handle, "sum_money", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, NULL,
-                            sum_money_step, sum_final);
+    db_sums(db->handle);
     code = sqlite3_exec(db->handle, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) & 0xFF;
     /* Without its -shm file, and where that cannot be made, it is the one or the other. */
     return code == SQLITE_READONLY ? SQLITE_CANTOPEN : code;

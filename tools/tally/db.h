@@ -38,4 +38,7 @@ bool db_is_null(sqlite3_stmt *statement, int column);
 /* Of sum128(): 0 if NULL. */
 wide_t db_wide(sqlite3_stmt *statement, int column);
 
+/* sum128(n), and sum_money(millions, picodollars) of usage_hourly's pairs: exact sums, as text. */
+void db_sums(sqlite3 *handle);
+
 #endif
