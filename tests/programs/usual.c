@@ -22,6 +22,7 @@ static bool counting;
 
 /* ---- allocations ------------------------------------------------------------------- */
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the C library has names of its own */
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t count, size_t bytes);
@@ -51,6 +52,7 @@ void *realloc(void *old, size_t bytes)
     return __libc_realloc(old, bytes);
 }
 #endif
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 /* ---- system calls --------------------------------------------------------------------- */
 
