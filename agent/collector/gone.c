@@ -58,8 +58,8 @@ void gone_settle(struct collector *collector)
     if (collector->gone_settled || spill->fd >= 0 || spill->next < spill->list.count || !spill->scanned_ns)
         return;
     arena_boot_id(boot_id);
-    int found = ledger_lose_gone(collector->ledger, boot_id, clock_now(CLOCK_REALTIME), gone, collector);
-    if (found < 0) {
+    int lost = ledger_lose_gone(collector->ledger, boot_id, clock_now(CLOCK_REALTIME), gone, collector);
+    if (lost < 0) {
         log_often(LOG_WARNING, "%s", ledger_error(collector->ledger));
         return; /* after the next round */
     }
@@ -69,6 +69,9 @@ void gone_settle(struct collector *collector)
     for (const struct station *station = collector->stations; station; station = station->next)
         if (station->uid != geteuid())
             arena_versions(station->uid, other_version, NULL);
-    if (found)
-        log_line(LOG_NOTE, "%d arenas that were known are gone: their clients' ends are noted", found);
+    if (lost)
+        log_line(LOG_WARNING,
+                 "arenas that were known are gone: of %d lanes nobody can say what was not drained; see "
+                 "'tally doctor' for what is lost",
+                 lost);
 }

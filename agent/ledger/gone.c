@@ -17,6 +17,7 @@ struct search {
     void *context;
     struct gone_arena *found;
     size_t count;
+    int lost; /* lanes */
 };
 
 static bool attached(const struct ledger *ledger, int64_t arena_id)
@@ -67,9 +68,10 @@ static enum liveness process_liveness(const struct ledger *ledger, const struct 
 
 /* A process that lives has moved on, or will: it finds the name gone and carries over what nobody has read (shim/carry.c). Of one that
  * is dead nobody can say what it had written last. */
-static int lose_lane(struct ledger *ledger, struct ledger_arena *arena, uint32_t number, bool other_boot,
+static int lose_lane(struct search *search, struct ledger_arena *arena, uint32_t number, bool other_boot,
                      int64_t now)
 {
+    struct ledger *ledger = search->ledger;
     struct ledger_lane_private *lane = arena->lanes[number].private_;
     struct session *session = lane->session;
     struct loss_row loss = {
@@ -87,6 +89,7 @@ static int lose_lane(struct ledger *ledger, struct ledger_arena *arena, uint32_t
     ledger_tenure_end(ledger, lane, alive);
     if (alive)
         return 0;
+    search->lost++;
     int result = store_loss_add(ledger->store, &loss);
     if (!result)
         result = ledger_end_session(ledger, session, CLIENT_DIED, now);
@@ -94,8 +97,9 @@ static int lose_lane(struct ledger *ledger, struct ledger_arena *arena, uint32_t
     return result;
 }
 
-static int lose_arena(struct ledger *ledger, const struct gone_arena *gone, int64_t now)
+static int lose_arena(struct search *search, const struct gone_arena *gone, int64_t now)
 {
+    struct ledger *ledger = search->ledger;
     struct ledger_arena *arena;
     int result = ledger_arena_new(ledger, TALLY_LANE_COUNT_MAX, &arena);
     if (result)
@@ -104,7 +108,7 @@ static int lose_arena(struct ledger *ledger, const struct gone_arena *gone, int6
     result = ledger_load_lanes(ledger, arena);
     for (uint32_t i = 0; !result && i < arena->lane_count; i++)
         if (arena->lanes[i].tenure_open)
-            result = lose_lane(ledger, arena, i, gone->other_boot, now);
+            result = lose_lane(search, arena, i, gone->other_boot, now);
     if (!result)
         result = store_arena_retire(ledger->store, gone->id, now);
     if (!result)
@@ -127,12 +131,12 @@ int ledger_lose_gone(struct ledger *ledger, const uint8_t boot_id[16], int64_t n
     for (size_t i = 0; !result && i < search.count; i++) {
         result = ledger_begin(ledger);
         if (!result)
-            result = lose_arena(ledger, &search.found[i], now_unix_ns);
+            result = lose_arena(&search, &search.found[i], now_unix_ns);
     }
     free(search.found);
     if (!result)
         result = ledger_commit(ledger);
     if (result)
         ledger_abandon(ledger);
-    return result ? result : (int)search.count;
+    return result ? result : search.lost;
 }

@@ -63,7 +63,7 @@ int ledger_attach(struct ledger *ledger, const struct tally_arena_header *header
  * attached, and of which gone() says that nothing is left at `path`, the last tenures end. Unless their processes live and will
  * carry over themselves, what nobody can know is counted as lost, to "host_restart" where the arena is of another boot
  * of this host (boot_id: this one's; zeros: unknown), else to "arena_deleted". Retires them. Not within a transaction.
- * How many there were, or an error. */
+ * How many lanes are lost, or an error. */
 typedef bool (*ledger_gone)(void *context, const uint8_t uuid[16], const char *path);
 int ledger_lose_gone(struct ledger *ledger, const uint8_t boot_id[16], int64_t now_unix_ns, ledger_gone gone,
                      void *context);

@@ -561,7 +561,7 @@ static void a_reboot_is_a_loss_by_name(void **state)
     assert_int_equal(ledger_lose_gone(kit->ledger, boot, KIT_TIME, arena_gone, &gone), 0);
     gone = true;
     kit_expect(kit, "SELECT count(*) FROM losses", "0");
-    assert_int_equal(ledger_lose_gone(kit->ledger, boot, KIT_TIME, arena_gone, &gone), 1);
+    assert_int_equal(ledger_lose_gone(kit->ledger, boot, KIT_TIME, arena_gone, &gone), 2);
     kit_expect(kit, "SELECT lane,client_id,cause,numbered,records FROM losses ORDER BY lane",
                "0|1|host_restart|1|NULL\n1|1|host_restart|1|NULL");
     kit_expect(kit, "SELECT ended,complete,tenures_open FROM clients ORDER BY id", "died|0|0\nclean|1|0");
