@@ -281,6 +281,34 @@ static void costs_are_reported_and_what_is_unknown_is_named(void **state)
     cJSON_Delete(json);
 }
 
+static void calls_in_flight_have_a_cost_so_far(void **state)
+{
+    struct room *room = *state;
+    char config[ROOM_PATH_MAX];
+
+    write_file(room, "prices.json",
+               "{\"large\": {\"input_cost_per_token\": 1e-06, \"output_cost_per_token\": 1e-05}}");
+    start_priced(room, config);
+    free(command_expect_success(
+        room,
+        "record --provider test --request-model large --input-tokens 1 --output-tokens 0 --wait 30000"));
+    struct program *client =
+        room_start(room, "client", "begin", "progress=10", "progress=25", "stage=1", "await=1", NULL);
+    room_await_stage(room, 1);
+    wait_until(books_number(room, "SELECT output_tokens FROM open_calls") == 25);
+    cJSON *json = command_expect_json(room, "calls --json", 0);
+    const cJSON *row = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "calls"), 0);
+    assert_int_equal(command_number(row, "cost_so_far_picodollars"), 350000000); /* 100 in, 25 out */
+    cJSON_Delete(json);
+    room_kill(room, client);
+    books_await_ended(room);
+    /* aborted, with that cost, and marked as an estimate */
+    books_expect_text(
+        room, "aborted|350000000|2",
+        "SELECT status||'|'||cost_picodollars||'|'||(flags & 2) FROM usage WHERE status = 'aborted'");
+    agent_stop(room);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +318,7 @@ int main(void)
         room_test(history_is_priced_anew_beside_the_agent),
         room_test(prices_by_hand),
         room_test(costs_are_reported_and_what_is_unknown_is_named),
+        room_test(calls_in_flight_have_a_cost_so_far),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -265,19 +265,10 @@ static int newest_list(struct request *request, char **name)
     if (status != EXIT_SUCCESS)
         return status;
     request->options.state_directory = must_copy(db.directory);
-    if (request->prices != NULL) {
+    if (request->prices != NULL)
         *name = must_copy(request->prices);
-    } else {
-        sqlite3_stmt *statement =
-            db_prepare(&db, "SELECT p.name FROM price_tables p JOIN"
-                            " (SELECT price_table_id AS id FROM usage ORDER BY usage.id DESC LIMIT 1) n"
-                            " ON n.id = p.id WHERE p.name <> 'built-in'");
-        int row = statement != NULL ? db_step(&db, statement) : -1;
-        if (row == 1)
-            *name = must_copy(db_text(statement, 0, NULL));
-        sqlite3_finalize(statement);
-        status = row < 0 ? EXIT_PROBLEM : EXIT_SUCCESS;
-    }
+    else
+        status = prices_newest(&db, name);
     db_close(&db);
     return status;
 }
