@@ -52,20 +52,14 @@ static inline void kit_understand(const struct understand_hints *hints, const ch
     free(exact);
 }
 
-/* Read to its end; the caller frees. NULL: cannot be. */
+/* Read to its end; the caller frees. */
 static inline char *kit_read(FILE *file, size_t *length)
 {
-    size_t capacity = 1 << 16;
-    char *bytes = malloc(capacity);
-    size_t got;
-    *length = 0;
-    while (bytes && (got = fread(bytes + *length, 1, capacity - *length - 1, file)) > 0) {
-        *length += got;
-        if (*length + 1 == capacity)
-            bytes = realloc(bytes, capacity *= 2);
-    }
-    if (bytes)
-        bytes[*length] = '\0';
+    char *bytes = NULL;
+    size_t capacity = 0;
+    ssize_t got = getdelim(&bytes, &capacity, '\0', file);
+    assert_true(got > 0);
+    *length = (size_t)got;
     return bytes;
 }
 
