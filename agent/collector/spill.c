@@ -277,6 +277,16 @@ static int rename_taken(struct collector *collector, int directory, struct spill
     return 0;
 }
 
+/* It is what it should be, and only may not be opened now. Then those behind it in its log have to wait: were they taken, its
+ * records would count as missing, and never again be wanted. */
+static bool unreadable(const struct collector *collector, int directory, const struct spill_found *file)
+{
+    struct stat status;
+    return !fstatat(directory, file->name, &status, AT_SYMLINK_NOFOLLOW) && S_ISREG(status.st_mode) &&
+           status.st_nlink == 1 && status.st_size <= (off_t)SPILL_FILE_BYTES_LIMIT &&
+           owner_served(collector, &status);
+}
+
 /* Open and take a file. Returns 1 if it is under way now, 0 if its turn has not come, 2 if it is none of ours, or the
  * ledger's error. */
 static int begin_file(struct collector *collector, int directory, struct spill_found *file)
@@ -309,7 +319,8 @@ static int begin_file(struct collector *collector, int directory, struct spill_f
     if (result) {
         if (fd >= 0)
             close(fd);
-        if (result == -EACCES || result == -EBADMSG || result == -EPERM) {
+        if ((result == -EACCES && !unreadable(collector, directory, file)) || result == -EBADMSG ||
+            result == -EPERM) {
             leave_for_good(collector, file, refusal(result));
             return 2;
         }
