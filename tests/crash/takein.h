@@ -20,9 +20,7 @@ struct takein_trial {
 /* Drain arenas into the database in a state folder. 0 or -1 with error[]. */
 int takein_run(const char *state, char *const arenas[], unsigned int count, char error[256]);
 
-/* Hold the database against trials whose arenas have been drained, and ask `tally audit`. abandoned: clients of which an agent has
- * seen a part, and whose arenas are gone. 0 or -1 with error[]. */
-int takein_check(const char *state, const struct takein_trial *trials, unsigned int count,
-                 unsigned int abandoned, char error[256]);
+/* Hold the database against trials whose arenas have been drained, and ask `tally audit`. 0 or -1 with error[]. */
+int takein_check(const char *state, const struct takein_trial *trials, unsigned int count, char error[256]);
 
 #endif

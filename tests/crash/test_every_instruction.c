@@ -50,7 +50,6 @@ struct worker {
     char state[96];
     struct takein_trial *trials;
     unsigned int trial_count;
-    unsigned int abandoned; /* victims in this database that came by another way */
     struct inspection inspection;
 };
 
@@ -298,10 +297,8 @@ static int try_step(struct takein_trial *trial, uint32_t step)
     bool exact = true;
     uint32_t from = step;
     int result;
-    while ((result = kill_at(trial, step, &from, &exact)) == 1) {
+    while ((result = kill_at(trial, step, &from, &exact)) == 1)
         from--; /* checkpoint 0 is always there */
-        self.abandoned += self.scenario->drained;
-    }
     if (result || look(trial, step, self.unguarded) || succeed(step) || look(trial, step, 0) ||
         check_successor(step))
         return -1;
@@ -323,7 +320,7 @@ static int take_in(void)
     setenv("TALLY_ARENA", arenas[0], 1);
     place_enter_batch(self.state);
     if (takein_run(self.state, arenas, self.trial_count, error) ||
-        takein_check(self.state, self.trials, self.trial_count, self.abandoned, error)) {
+        takein_check(self.state, self.trials, self.trial_count, error)) {
         snprintf(self.report->error, sizeof self.report->error, "%s, in the database: %s",
                  self.scenario->name, error);
         return -1;
@@ -335,7 +332,6 @@ static int take_in(void)
     }
     self.report->taken_in += self.trial_count;
     self.trial_count = 0;
-    self.abandoned = 0;
     remove_state();
     return sweep();
 }
