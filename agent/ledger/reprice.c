@@ -16,7 +16,9 @@ struct repricing {
 
 static bool same_text(struct text a, struct text b)
 {
-    return !a.data == !b.data && a.length == b.length && (!a.length || !memcmp(a.data, b.data, a.length));
+    if (!a.data || !b.data)
+        return !a.data && !b.data;
+    return a.length == b.length && !memcmp(a.data, b.data, a.length);
 }
 
 static bool cost_differs(const struct usage_row *a, const struct usage_row *b)

@@ -328,8 +328,6 @@ static int64_t searches_billed(const struct pricing *pricing)
 
 void price_by(const struct price_entry *entry, const struct price_call *call, struct price_result *out)
 {
-    struct pricing pricing_state = {entry, call, out};
-    struct pricing *pricing = &pricing_state;
     out->entry = entry;
     out->outcome = entry ? PRICE_KNOWN : PRICE_NO_MODEL;
     out->picodollars = 0;
@@ -339,6 +337,8 @@ void price_by(const struct price_entry *entry, const struct price_call *call, st
     out->service = service_of(call);
     if (!entry)
         return;
+    struct pricing pricing_state = {entry, call, out};
+    struct pricing *pricing = &pricing_state;
     out->tier = tier_of(entry, call->quantities->of[QUANTITY_input_tokens]);
     if (factor_of(entry, call, &out->factor))
         worse(out, PRICE_TOO_LARGE);

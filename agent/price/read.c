@@ -36,8 +36,13 @@ struct reading {
 static void quote(struct price_text text, char out[96])
 {
     size_t at = 0;
-    for (size_t i = 0; i < text.length && at < 90; i++)
-        out[at++] = (unsigned char)text.data[i] < 0x20 || text.data[i] == 0x7f ? '?' : text.data[i];
+    for (size_t i = 0; i < text.length && at < 90; i++) {
+        bool control = (unsigned char)text.data[i] < 0x20 || text.data[i] == 0x7f;
+        out[at] = text.data[i];
+        if (control)
+            out[at] = '?';
+        at++;
+    }
     if (at == 90)
         at += (size_t)snprintf(out + at, 6, "...");
     out[at] = '\0';

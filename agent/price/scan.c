@@ -22,7 +22,9 @@ static void space(struct scan *scan)
 static char next(struct scan *scan)
 {
     space(scan);
-    return scan->at < scan->end ? *scan->at : '\0';
+    if (scan->at >= scan->end)
+        return '\0';
+    return *scan->at;
 }
 
 void scan_begin(struct scan *scan, char *text, size_t length)

@@ -64,7 +64,7 @@ static void ask(const struct price_table *table, struct price_text name, uint8_t
         .speed = {"fast", terms & 4 ? 4 : 0},
         .quantities = &quantities,
     };
-    struct price_result result;
+    struct price_result result = {.entry = NULL};
     for (int i = 0; i < QUANTITY_COUNT; i++)
         quantities.of[i] = sizes[(counts + i * (1 + (terms >> 4))) & 7];
     price(table, NULL, &call, &result);

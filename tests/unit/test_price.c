@@ -262,8 +262,8 @@ static void expect_entry(const struct price_table *table, const char *provider, 
     if (!expected && entry)
         fail_msg("%s %s: found %.*s", provider, request, (int)entry->name.length, entry->name.data);
     if (expected && !entry)
-        fail_msg("%s %s: nothing was found", provider ? provider : "", request ? request : response);
-    if (entry) {
+        fail_msg("%s %s: nothing was found", provider ? provider : "-", request ? request : response);
+    if (entry && expected) {
         assert_int_equal(entry->name.length, strlen(expected));
         assert_memory_equal(entry->name.data, expected, entry->name.length);
     }
@@ -359,7 +359,8 @@ static const struct price_result *cost(const char *entry, const char *counts, co
         while (which < QUANTITY_COUNT && strcmp(names[which], word) != 0)
             which++;
         assert_true(which < QUANTITY_COUNT);
-        quantities.of[which] = strtoll(equals + 1, NULL, 10);
+        if (which < QUANTITY_COUNT)
+            quantities.of[which] = strtoll(equals + 1, NULL, 10);
     }
     struct price_table *table = list(text);
     price(table, NULL, &call, &result);
@@ -431,8 +432,7 @@ static void the_whole_request_is_at_its_tier(void **state)
     (void)state;
     expect(TIERED, "input_tokens=200000 output_tokens=10", 200100);
     expect(TIERED, "input_tokens=200001 output_tokens=10", 400202);
-    expect(TIERED, "input_tokens=200010 output_tokens=10 cache_read_tokens=200010",
-           20001 + 200);
+    expect(TIERED, "input_tokens=200010 output_tokens=10 cache_read_tokens=200010", 20001 + 200);
     assert_int_equal(result.tier, 1);
     expect(TIERED, "input_tokens=500001 output_tokens=10",
            1500203); /* output: the nearest tier that has one */

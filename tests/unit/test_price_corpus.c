@@ -61,9 +61,11 @@ static struct price_table *read_list(const char *path)
     FILE *pipe = unpack(path);
     while ((got = fread(text + length, 1, capacity - length, pipe)) > 0) {
         length += got;
-        if (length == capacity)
-            text = realloc(text, capacity *= 2);
-        assert_non_null(text);
+        if (length < capacity)
+            continue;
+        char *longer = realloc(text, capacity *= 2);
+        assert_non_null(longer);
+        text = longer;
     }
     assert_int_equal(pclose(pipe), 0);
     if (price_table_read(&table, "corpus", text, length, error))
@@ -75,14 +77,14 @@ static struct price_table *read_list(const char *path)
 static int64_t number(const cJSON *object, const char *name)
 {
     const cJSON *item = object ? cJSON_GetObjectItem(object, name) : NULL;
-    return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : -1;
+    return item && cJSON_IsNumber(item) ? (int64_t)item->valuedouble : -1;
 }
 
 static struct price_text text(const cJSON *object, const char *name)
 {
     const cJSON *item = cJSON_GetObjectItem(object, name);
-    return cJSON_IsString(item) ? (struct price_text){item->valuestring, strlen(item->valuestring)}
-                                : (struct price_text){NULL, 0};
+    return item && cJSON_IsString(item) ? (struct price_text){item->valuestring, strlen(item->valuestring)}
+                                        : (struct price_text){NULL, 0};
 }
 
 static void read_quantities(const cJSON *row, struct quantities *q)

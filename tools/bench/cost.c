@@ -79,6 +79,13 @@ static int64_t parse_alone(void)
     return cpu_ns() - start;
 }
 
+/* Microseconds. */
+static double per_record(int64_t ns)
+{
+    const double records = (double)PASSES * (double)CALLS;
+    return (double)ns / 1000 / records;
+}
+
 void bench_cost(const struct plan *plan)
 {
     struct series ours;
@@ -104,8 +111,8 @@ void bench_cost(const struct plan *plan)
             before = parse_alone();
         if (round < 0)
             continue; /* the first tenth warms up */
-        series_add(&ours, (double)ns / 1000 / (PASSES * CALLS));
-        series_add(&parsing, (double)before / 1000 / (PASSES * CALLS));
+        series_add(&ours, per_record(ns));
+        series_add(&parsing, per_record(before));
     }
     output_series(&ours, "below 2 us", series_median(&ours) < 2);
     output_peer(&parsing, &ours);
