@@ -257,6 +257,7 @@ const struct scenario spill_scenarios[] = {
      FULL_LANE,
      .spill_max = "2900",
      .refused = true,
+     .only_long = true,
      .steps_min = 400},
     {.name = "spill_back_to_ring",
      .thorough = true,

@@ -18,7 +18,7 @@ struct kill_point {
     char file[80];
 };
 
-#define POINTS_MAX 8192
+#define POINTS_MAX 32768
 
 static unsigned long long deaths;
 
