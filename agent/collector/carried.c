@@ -83,39 +83,46 @@ static int keep(const struct parcel *parcel, const void *bytes, uint64_t positio
     return skip(parcel, next_position, sequence, "quarantined", detail);
 }
 
-/* 0, or the ledger's error. What cannot follow upon what is in the database is passed over. */
+/* 1 to go on, 0 to come back to the file, or the ledger's error. Pieces of a lane come in files of their own, and in no order that a
+ * listing of folders would show: what is missed may stand in the next one. */
 static int take_record(const struct parcel *parcel, struct tally_record_header *record)
 {
     struct ledger_lane *lane = parcel->lane;
     int result = 0;
     if (record->position < lane->position || record->sequence <= lane->sequence)
-        return 0; /* had */
-    if (record->position > lane->position || record->sequence > lane->sequence + 1)
+        return 1; /* had */
+    if (record->position > lane->position || record->sequence > lane->sequence + 1) {
+        if (!spill_second_look(&parcel->collector->spill, parcel->file, lane->position))
+            return 0;
         result = skip(parcel, record->position, record->sequence - 1, "arena_deleted",
                       "nobody has carried them over");
+    }
     if (!result)
         result = ledger_record(parcel->collector->ledger, parcel->arena, parcel->number, record);
     if (result == -EBADMSG)
         result = keep(parcel, record, record->position, record->length, record->position + record->length,
                       record->sequence);
     parcel->collector->batch.records++;
-    return result;
+    return result ? result : 1;
 }
 
+/* As take_record(). */
 static int take_padding(const struct parcel *parcel, const void *bytes, uint64_t position)
 {
     if (parcel->lane->position != position)
-        return 0;
-    return ledger_record(parcel->collector->ledger, parcel->arena, parcel->number, bytes);
+        return 1;
+    int result = ledger_record(parcel->collector->ledger, parcel->arena, parcel->number, bytes);
+    return result ? result : 1;
 }
 
+/* 1 to go on, 0 to come back to the file, 2 at its end, or an error. */
 static int take_records(const struct parcel *parcel, struct spill_piece *piece)
 {
     struct spill *spill = &parcel->collector->spill;
     size_t at = 0;
     for (;;) {
         size_t next = at;
-        int result = 0;
+        int result = 1;
         uint64_t position = spill_carried_position(piece, &spill->parcel, at);
         switch (spill_carried_find(piece, &spill->parcel, at, &next)) {
         case SPILL_RECORD:
@@ -128,6 +135,7 @@ static int take_records(const struct parcel *parcel, struct spill_piece *piece)
             if (position >= parcel->lane->position)
                 result = keep(parcel, piece->bytes + at, position, next - at, parcel->lane->position,
                               parcel->lane->sequence);
+            result = result ? result : 1;
             break;
         case SPILL_MORE:
             spill->offset = piece->offset + at;
@@ -136,7 +144,7 @@ static int take_records(const struct parcel *parcel, struct spill_piece *piece)
             ledger_lane_carried(parcel->arena, parcel->number);
             return 2;
         }
-        if (result)
+        if (result <= 0)
             return result;
         at = next;
     }
@@ -150,6 +158,18 @@ static void pass_known(struct spill *spill, const struct ledger_lane *lane)
         spill->offset = SPILL_CARRIED_OFFSET + known;
 }
 
+/* One that has never been seen gets a name by its first file: another user's the name by which may_speak() knows whose it is, or
+ * of all the lanes that its clients have carried over the first alone would come in. */
+static int open_arena(struct collector *collector, const struct spill_found *file, struct ledger_arena **out)
+{
+    const struct spill *spill = &collector->spill;
+    char standard[ARENA_PATH_MAX];
+    bool named = spill->uid != geteuid() && spill->uid != 0 &&
+                 arena_path(standard, sizeof standard, NULL, spill->uid) == 0;
+    return ledger_arena_open(collector->ledger, spill->arena, named ? standard : NULL,
+                             spill->folders.list[file->folder].path, out);
+}
+
 int carried_take(struct collector *collector, const struct spill_found *file)
 {
     struct spill *spill = &collector->spill;
@@ -157,8 +177,7 @@ int carried_take(struct collector *collector, const struct spill_found *file)
     uint64_t room;
     int result = batch_room(collector, PIECE_BYTES, &room);
     if (!result)
-        result = ledger_arena_open(collector->ledger, spill->arena, spill->folders.list[file->folder].path,
-                                   &parcel.arena);
+        result = open_arena(collector, file, &parcel.arena);
     if (result)
         return result;
     if (parcel.number >= parcel.arena->lane_count)

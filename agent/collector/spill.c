@@ -287,6 +287,37 @@ static bool unreadable(const struct collector *collector, int directory, const s
            owner_served(collector, &status);
 }
 
+/* As begin_file(), which found this in the way. */
+static int refuse(struct collector *collector, int directory, const struct spill_found *file, int fd,
+                  int result)
+{
+    if (fd >= 0)
+        close(fd);
+    if ((result == -EACCES && !unreadable(collector, directory, file)) || result == -EBADMSG ||
+        result == -EPERM) {
+        leave_for_good(collector, file, refusal(result));
+        return 2;
+    }
+    log_often(LOG_WARNING, "spill file %s/%s cannot be read: %s",
+              collector->spill.folders.list[file->folder].path, file->name, strerror(-result));
+    return 0;
+}
+
+/* What it is. 1 if it stops short of saying so: what was acknowledged by now in such a file, if anything, nobody can read. */
+static int identify(struct collector *collector, int fd, const struct spill_found *file,
+                    struct tally_spill_header *header, const struct stat *status)
+{
+    struct spill_name name;
+    spill_name_parse(file->name, &name);
+    int result = spill_file_header(fd, &name, header);
+    if (result == 0 && header->magic == TALLY_CARRIED_MAGIC)
+        result = carried_begin(collector, fd, header, status);
+    if (result != -ENODATA)
+        return result;
+    memset(header, 0, sizeof *header);
+    return 1;
+}
+
 /* Open and take a file. Returns 1 if it is under way now, 0 if its turn has not come, 2 if it is none of ours, or the
  * ledger's error. */
 static int begin_file(struct collector *collector, int directory, struct spill_found *file)
@@ -294,9 +325,7 @@ static int begin_file(struct collector *collector, int directory, struct spill_f
     struct spill *spill = &collector->spill;
     const struct spill_folder *folder = &spill->folders.list[file->folder];
     struct tally_spill_header header;
-    struct spill_name name;
     struct stat status = {0};
-    spill_name_parse(file->name, &name);
     int fd = spill_file_open(directory, file->name, &status);
     if (fd == -ENOENT)
         return 0; /* another agent's by now */
@@ -308,36 +337,26 @@ static int begin_file(struct collector *collector, int directory, struct spill_f
         return 2;
     }
     if (result == 0)
-        result = spill_file_header(fd, &name, &header);
-    if (result == 0 && header.magic == TALLY_CARRIED_MAGIC)
-        result = carried_begin(collector, fd, &header, &status);
-    if (result == -ENODATA) {
-        /* It stops short of its header: nothing in it was ever acknowledged. */
-        memset(&header, 0, sizeof header);
-        result = 0;
-    }
-    if (result) {
-        if (fd >= 0)
-            close(fd);
-        if ((result == -EACCES && !unreadable(collector, directory, file)) || result == -EBADMSG ||
-            result == -EPERM) {
-            leave_for_good(collector, file, refusal(result));
-            return 2;
-        }
-        log_often(LOG_WARNING, "spill file %s/%s cannot be read: %s", folder->path, file->name,
-                  strerror(-result));
-        return 0;
-    }
-    int ours = folder->own || file->taken ? 1 : concerns(collector, &header, &status);
+        result = identify(collector, fd, file, &header, &status);
+    int ours = result < 0 ? 0 : folder->own || file->taken ? 1 : concerns(collector, &header, &status);
     if (ours > 0 && !file->taken) {
+        bool cut = result == 1;
         result = rename_taken(collector, directory, file, fd);
-        if (result)
+        if (result) {
             log_often(LOG_WARNING, "spill file %s/%s cannot be renamed: %s", folder->path, file->name,
                       strerror(-result));
+            close(fd);
+            return 0;
+        }
+        /* In the making when we found it. Its writer may have finished it before the renaming, and been content. */
+        if (cut)
+            result = identify(collector, fd, file, &header, &status);
     }
-    if (ours <= 0 || result) {
+    if (result < 0)
+        return refuse(collector, directory, file, fd, result);
+    if (ours <= 0) {
         close(fd);
-        return ours < 0 ? ours : 0;
+        return ours;
     }
     spill->fd = fd;
     spill->uid = status.st_uid;
@@ -392,16 +411,21 @@ static int damaged(const struct take *take, const struct spill_piece *piece, siz
     return skip(take, take->lane->sequence, "quarantined", detail);
 }
 
-static bool second_look(struct spill *spill, const struct spill_found *file)
+bool spill_second_look(struct spill *spill, const struct spill_found *file, uint64_t position)
 {
-    for (size_t i = 0; i < spill->second_count; i++)
-        if (same_log(&spill->second[i], file) && spill->second[i].index == file->index) {
-            spill->second[i] = spill->second[--spill->second_count];
-            return true;
-        }
+    for (size_t i = 0; i < spill->second_count; i++) {
+        struct spill_second *second = &spill->second[i];
+        if (!same_log(&second->file, file) || second->file.index != file->index)
+            continue;
+        bool moved = second->position != position;
+        second->position = position;
+        if (!moved)
+            *second = spill->second[--spill->second_count];
+        return !moved;
+    }
     if (spill->second_count == SECOND_MAX)
         return true;
-    spill->second[spill->second_count++] = *file;
+    spill->second[spill->second_count++] = (struct spill_second){*file, position};
     return false;
 }
 
@@ -416,7 +440,7 @@ static int missing(const struct take *take, uint64_t number)
         int result = skip(take, number - 1, "quarantined", detail);
         return result ? result : 1;
     }
-    if (!second_look(spill, take->file))
+    if (!spill_second_look(spill, take->file, take->lane->sequence))
         return 0;
     snprintf(detail, sizeof detail, "before number %" PRIu64 " in file %u: an earlier file is not here",
              number, take->file->index);

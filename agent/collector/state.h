@@ -85,6 +85,12 @@ struct spill_known {
 };
 #define SPILL_KNOWN_MAX 256
 
+/* One in which something is missed, and how far its log or lane was then. */
+struct spill_second {
+    struct spill_found file;
+    uint64_t position;
+};
+
 /* Spill files: what is being taken in. spill.c. */
 struct spill {
     struct spill_folders folders;
@@ -105,7 +111,7 @@ struct spill {
     struct spill_found *done;
     size_t done_count;
     /* numbers were missing when they were first read: look at them once more, behind whatever has turned up meanwhile */
-    struct spill_found *second;
+    struct spill_second *second;
     size_t second_count;
     struct spill_known *known; /* SPILL_KNOWN_MAX of them */
     size_t known_count;
@@ -156,6 +162,9 @@ int spill_round(struct collector *collector, bool thorough);
 /* Everything handed to the ledger is committed, or none of what was since the last commit. */
 void spill_committed(struct collector *collector);
 void spill_abandoned(struct collector *collector);
+/* Something is missed before a record in this file. Whether that is to be believed: not before all folders have been looked through once
+ * more, and nothing of it has turned up by then, which `position`, how far the log or lane is, would show. */
+bool spill_second_look(struct spill *spill, const struct spill_found *file, uint64_t position);
 
 /* carried.c: files with what clients have carried over out of an arena that was gone. */
 /* Look at one that is open, with its header read. 0; -ENODATA: nothing stands in it; or a negative errno value: leave it alone. */

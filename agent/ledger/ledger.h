@@ -76,8 +76,9 @@ int ledger_detach(struct ledger *ledger, struct ledger_arena *arena, bool retire
 int ledger_log_open(struct ledger *ledger, const uint8_t log[16], uid_t uid, const char *folder,
                     struct ledger_arena **out);
 /* An arena that clients have found gone, and carried records out of (include/tally/spill.h): the attached one, or, within a
- * transaction and until its end, what the database knows of it. folder: where the files stand, for people, if it knows nothing. */
-int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char *folder,
+ * transaction and until its end, what the database knows of it. If it knows nothing: under that name, or, if NULL, one for people, in
+ * the folder where the files stand. */
+int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char *name, const char *folder,
                       struct ledger_arena **out);
 /* What was carried over of a lane has been taken. If the arena is not attached its tenure ends with the transaction, cleanly. */
 void ledger_lane_carried(struct ledger_arena *arena, uint32_t number);

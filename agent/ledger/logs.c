@@ -61,7 +61,7 @@ static struct ledger_arena *find_arena(const struct ledger *ledger, const uint8_
     return NULL;
 }
 
-int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char *folder,
+int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char *name, const char *folder,
                       struct ledger_arena **out)
 {
     char path[4096 + 64];
@@ -81,7 +81,7 @@ int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char 
     memcpy(arena->uuid, uuid, 16);
     memcpy(row->uuid, uuid, 16);
     row->spill_uid = -1;
-    row->path = path;
+    row->path = name ? name : path;
     row->created_unix_ns = row->attached_unix_ns = ledger_now();
     result = store_arena_open(ledger->store, row);
     row->path = NULL;

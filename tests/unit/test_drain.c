@@ -83,11 +83,12 @@ int ledger_arena_known(struct ledger *ledger, const uint8_t uuid[16], char *path
     return 0;
 }
 
-int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char *folder,
+int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char *name, const char *folder,
                       struct ledger_arena **out)
 {
     (void)ledger;
     (void)uuid;
+    (void)name;
     (void)folder;
     *out = NULL;
     return -EINVAL;
