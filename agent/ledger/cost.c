@@ -4,12 +4,19 @@
 #include <strings.h>
 #include <time.h>
 
-/* Whose own statement of a call's cost goes before the price list: what it charges depends on where it sent the call. */
+/* Whose own statement of a call's cost goes before the price list, because it says what is billed, and knows what a list cannot:
+ * OpenRouter where it sent the call; xAI and Perplexity the searches and tools that they bill besides tokens
+ * (docs.x.ai/developers/cost-tracking: "the actual amount billed"; docs.perplexity.ai: "total cost for the request"). */
 static const struct {
     const char *provider;
     const char *host;
 } believed[] = {
     {"openrouter", "openrouter.ai"},
+    {"x_ai", "api.x.ai"},
+    {"xai", "api.x.ai"},
+    {"x.ai", "api.x.ai"},
+    {"grok", "api.x.ai"},
+    {"perplexity", "api.perplexity.ai"},
 };
 
 void cost_use(struct costing *costing, const struct price_table *table)

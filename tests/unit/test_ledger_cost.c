@@ -4,7 +4,6 @@
 #include "ledger/reprice.h"
 #include "price/price.h"
 
-
 static const char list_text[] =
     "{\"m\": {\"litellm_provider\": \"p\", \"input_cost_per_token\": 1e-06, \"output_cost_per_token\": 1e-05,"
     " \"cache_read_input_token_cost\": 1e-07}, \"dear\": {\"input_cost_per_token\": 5e-06,"
@@ -129,10 +128,10 @@ static void unknown_shapes_are_counted(void **state)
 static void a_stated_cost_is_kept_and_wins_where_it_is_believed(void **state)
 {
     struct kit *kit = *state;
-    static const char *const providers[] = {"p", "openrouter", "p"};
-    static const char *const models[] = {"m", "m", "nobody"};
+    static const char *const providers[] = {"p", "openrouter", "p", "x_ai", "xAI", "perplexity"};
+    static const char *const models[] = {"m", "m", "nobody", "m", "m", "m"};
     introduce(kit);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 6; i++) {
         struct pen p = usage(providers[i], models[i], NULL);
         pen_u32(&p, TALLY_FIELD_input_tokens, 100);
         pen_u32(&p, TALLY_FIELD_output_tokens, 10);
@@ -145,7 +144,8 @@ static void a_stated_cost_is_kept_and_wins_where_it_is_believed(void **state)
         "SELECT "
         "group_concat(cost_picodollars||':'||cost_basis||':'||coalesce(list_cost_picodollars,'-')||':'||"
         "provider_cost_picodollars) FROM usage",
-        "200000000:list:-:77,77:provider:200000000:77,77:provider:-:77");
+        "200000000:list:-:77,77:provider:200000000:77,77:provider:-:77,77:provider:200000000:77,"
+        "77:provider:200000000:77,77:provider:200000000:77");
 }
 
 static struct pen of_call(enum tally_record_kind kind, uint32_t step, const char *json)
