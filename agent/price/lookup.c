@@ -49,6 +49,9 @@ static const struct provider {
     {"vercel", {"vercel_ai_gateway", NULL}, false},
     {"hf", {"huggingface", NULL}, false},
     {"ollama", {"ollama", NULL}, true},
+    {"vllm", {"vllm", "hosted_vllm"}, true},
+    {"hosted_vllm", {"hosted_vllm", NULL}, true},
+    {"llama.cpp", {"llama.cpp", NULL}, true},
 };
 
 #define KEY_BYTES (PRICE_NAME_BYTES_MAX + 1)
@@ -264,11 +267,17 @@ const struct price_entry *price_lookup(const struct price_table *table, const st
         if (!count)
             search.prefixes[count++] = own;
     }
-    for (int pass = count ? 0 : 1; pass < (local ? 1 : 2); pass++) {
+    /* At Azure a request names a deployment, which may be called "gpt-4" and be anything: any entry of the model that
+     * answered goes before it. Elsewhere the provider's own price of what was asked for goes before another's. */
+    bool deployment = count && !strncmp(search.prefixes[0], "azure", 5) && names->response_model.length;
+    for (int step = 0; step < 4; step++) {
+        int pass = deployment ? step & 1 : step >> 1;
+        bool requested = deployment ? step >> 1 : step & 1;
+        if ((pass == 0 && !count) || (pass == 1 && local))
+            continue;
         search.anybody = pass == 1;
-        const struct price_entry *found = try_model(&search, names->response_model);
-        if (!found)
-            found = try_model(&search, names->request_model);
+        const struct price_entry *found =
+            try_model(&search, requested ? names->request_model : names->response_model);
         if (found)
             return found;
     }

@@ -13,8 +13,9 @@ struct price_names {
     struct price_text server_address; /* tells Bedrock's region */
 };
 
-/* The model that answered goes before the one that was asked for, an entry of the call's provider before another's, a name as
- * stated before one without path, region, version or date. NULL: no entry. */
+/* An entry of the call's provider goes before another's, the model that answered before the one that was asked for (at Azure, where
+ * that is a deployment's name, in the first place), a name as stated before one without path, region, version or date.
+ * NULL: no entry. */
 const struct price_entry *price_lookup(const struct price_table *table, const struct price_names *names);
 
 #endif

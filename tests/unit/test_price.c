@@ -290,6 +290,12 @@ static void an_entry_is_found(void **state)
     expect_entry(table, NULL, NULL, "gpt-4o", NULL, "gpt-4o");
     expect_entry(table, "a-proxy", NULL, "gpt-4o", NULL, "gpt-4o");
     expect_entry(table, "azure.ai.openai", "gpt-4o-2024-08-06", "my-deployment", NULL, "azure/gpt-4o");
+    /* a deployment may have the name of another model than answers */
+    expect_entry(table, "azure", "command-r", "gpt-4o", NULL, "command-r");
+    expect_entry(table, "azure", "nobody", "gpt-4o", NULL, "azure/gpt-4o");
+    expect_entry(table, "azure", NULL, "gpt-4o", NULL, "azure/gpt-4o");
+    expect_entry(table, "aws.bedrock", "claude-3-5-haiku-20241022", "anthropic.claude-x-v1:0", NULL,
+                 "anthropic.claude-x-v1:0");
     expect_entry(table, "openai", "gpt-4o-2024-05-13", "gpt-4o", NULL, "gpt-4o-2024-05-13");
     expect_entry(table, "openai", "gpt-4o-2024-11-20", "gpt-4o", NULL, "gpt-4o");
     expect_entry(table, "openai", NULL, "gpt-4o-20241120", NULL, "gpt-4o");
@@ -320,6 +326,8 @@ static void an_entry_is_found(void **state)
     expect_entry(table, "x", NULL, "META/LLAMA", NULL, "Meta/Llama");
     expect_entry(table, "ollama", NULL, "llama3.1:latest", NULL, "ollama/llama3.1");
     expect_entry(table, "ollama", NULL, "gpt-4o", NULL, NULL); /* it runs here, whatever its name */
+    expect_entry(table, "vllm", NULL, "gpt-4o", NULL, NULL);
+    expect_entry(table, "llama.cpp", NULL, "gpt-4o", NULL, NULL);
     expect_entry(table, "openai", NULL, "gpt-5", NULL, NULL);
     expect_entry(table, "openai", NULL, "", NULL, NULL);
     expect_entry(table, "openai", NULL, NULL, NULL, NULL);
