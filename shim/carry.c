@@ -9,6 +9,9 @@
  * of that lane has not passed them, whether that came from the arena itself or from another file; and what it takes from a
  * file moves the same position. So it does not matter who else drains, when, or whether the arena is really gone.
  *
+ * A file begins where another ends only when that one stands there whole: who reads the later file finds the earlier one too, or what
+ * is missing between them would be taken for lost. So a thread that cannot wait for another's file writes the same once more.
+ *
  * Killed right here: what has been written whole is taken in; the rest is lost with the arena, as it is when a
  * process is killed before it has looked for the name. */
 #include "carry.h"
@@ -23,6 +26,8 @@
 
 /* How often a file is written anew at most, because an agent takes it before it is whole. */
 #define TRIES 8
+/* How often what is left is looked for, by a process that goes on. */
+#define LATER_NS UINT64_C(1000000000)
 
 struct parcel {
     struct tally_spill_header header;
@@ -94,7 +99,8 @@ static bool undrained(const struct lane_view *lane, uint64_t *from, uint64_t *to
     uint64_t tail = __atomic_load_n(&lane->tail, __ATOMIC_RELAXED);
     /* acquire: pairs with the release in lane_write(): what lies below this tail is to be seen. */
     uint64_t published = __atomic_load_n(&lane->header->tail, __ATOMIC_ACQUIRE);
-    uint64_t carried = __atomic_load_n(&lane->carried, __ATOMIC_RELAXED);
+    /* acquire: pairs with the release in raise_to(): the file up to there has its name. */
+    uint64_t carried = __atomic_load_n(&lane->carried, __ATOMIC_ACQUIRE);
     *to = published < tail ? published : tail;
     /* acquire: as in refresh_durable() */
     *from = __atomic_load_n(&arena_board_lane(board, lane->lane)->position, __ATOMIC_ACQUIRE);
@@ -103,17 +109,25 @@ static bool undrained(const struct lane_view *lane, uint64_t *from, uint64_t *to
     return *from < *to && *to - *from <= lane->ring_bytes && *from % 8 == 0 && *to % 8 == 0;
 }
 
-static void carry_lane(struct lane_view *lane)
+/* Whether it was below. */
+static bool raise_to(uint64_t *word, uint64_t value)
+{
+    uint64_t found = __atomic_load_n(word, __ATOMIC_RELAXED);
+    /* release: pairs with the acquire in undrained(). */
+    while (found < value)
+        if (__atomic_compare_exchange_n(word, &found, value, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
+
+/* even_so: though another thread is at it, which may not come to its end. */
+static int carry_lane(struct lane_view *lane, bool even_so)
 {
     struct parcel parcel = {.lane = lane};
-    uint64_t carried = __atomic_load_n(&lane->carried, __ATOMIC_RELAXED);
     int result = -ESTALE;
-    if (!undrained(lane, &parcel.carried.from, &parcel.to))
-        return;
-    /* Another thread is at it. Twice would be harmless, but to no purpose. */
-    if (!__atomic_compare_exchange_n(&lane->carried, &carried, parcel.to, false, __ATOMIC_RELAXED,
-                                     __ATOMIC_RELAXED))
-        return;
+    if (!undrained(lane, &parcel.carried.from, &parcel.to) ||
+        (!raise_to(&lane->carrying, parcel.to) && !even_so))
+        return 0;
     parcel.carried.lane = lane->lane;
     parcel.carried.ring_bytes = lane->ring_bytes;
     parcel.header = (struct tally_spill_header){
@@ -124,10 +138,13 @@ static void carry_lane(struct lane_view *lane)
         parcel.header.index++;
         result = spill_folders(put_in, &parcel);
     }
-    if (result)
-        __atomic_store_n(&lane->carried, carried, __ATOMIC_RELAXED);
+    if (result == 0)
+        raise_to(&lane->carried, parcel.to);
+    else /* to be tried again; should another thread be at it, twice is harmless */
+        __atomic_store_n(&lane->carrying, 0, __ATOMIC_RELAXED);
     process_debug("tally: arena of lane %u is gone: its records %s", lane->lane,
                   result ? "cannot be carried over" : "are carried over");
+    return result;
 }
 
 static bool ours(const struct lane_view *lane)
@@ -135,17 +152,44 @@ static bool ours(const struct lane_view *lane)
     return __atomic_load_n(&lane->generation, __ATOMIC_RELAXED) == process_generation();
 }
 
+enum occasion { NOTICED, LATER, AT_EXIT };
+
 /* Also lanes that our threads have left, and those of threads that will not record again. */
-void carry_over(const struct arena_view *arena)
+static void carry_arena(const struct arena_view *arena, enum occasion occasion)
 {
     /* A handler that forks here would leave a child that goes on to write a file of its parent's. */
     uint64_t signals = signals_block();
     struct lane_view *lane =
         __atomic_load_n(&tally_process.lanes, __ATOMIC_ACQUIRE); /* pairs with view_map() */
     for (; lane; lane = lane->next)
-        if (lane->arena == arena && ours(lane))
-            carry_lane(lane);
+        if (lane->arena == arena && ours(lane) && carry_lane(lane, occasion == AT_EXIT) && occasion == LATER)
+            break; /* still no room: nor for the next one */
     signals_restore(signals);
+}
+
+void carry_over(const struct arena_view *arena)
+{
+    carry_arena(arena, NOTICED);
+    __atomic_store_n(&tally_process.carried_ns, clock_ns(CLOCK_MONOTONIC), __ATOMIC_RELAXED);
+}
+
+void carry_late(void)
+{
+    uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    uint64_t before = __atomic_load_n(&tally_process.carried_ns, __ATOMIC_RELAXED);
+    uint64_t from;
+    uint64_t to;
+    if (now - before < LATER_NS || !__atomic_compare_exchange_n(&tally_process.carried_ns, &before, now,
+                                                                false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        return;
+    struct lane_view *lane =
+        __atomic_load_n(&tally_process.lanes, __ATOMIC_ACQUIRE); /* pairs with view_map() */
+    for (; lane; lane = lane->next)
+        if (__atomic_load_n(&lane->arena->gone, __ATOMIC_RELAXED) && ours(lane) &&
+            undrained(lane, &from, &to)) {
+            carry_arena(lane->arena, LATER);
+            return;
+        }
 }
 
 void carry_rest(void)
@@ -162,6 +206,6 @@ void carry_rest(void)
             continue;
         asked = lane->arena;
         if (!arena_named(lane->arena))
-            carry_over(lane->arena);
+            carry_arena(lane->arena, AT_EXIT);
     }
 }

@@ -40,6 +40,11 @@ static void look(struct lane_view *lane, uint64_t now_ns)
 {
     lane->looked_ns = now_ns;
     lane->board = arena_board(lane->arena);
+    if (unlikely(__atomic_load_n(&tally_process.carried_ns, __ATOMIC_RELAXED))) {
+        struct slow_path late = slow_path_begin();
+        carry_late();
+        slow_path_end(late);
+    }
     uint32_t commits = __atomic_load_n(&lane->board->commit_counter, __ATOMIC_RELAXED);
     uint64_t announce = __atomic_load_n(&lane->board->announce, __ATOMIC_RELAXED);
     bool moved = TALLY_ANNOUNCED_STATE(announce) == TALLY_AGENT_MOVED;

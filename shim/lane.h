@@ -45,7 +45,8 @@ struct lane_view {
     bool guarded;                             /* by the kernel's robust list */
     bool stale;                               /* leave it before the next record: the arena is gone */
     uint64_t blocked_ns;                      /* monotonic: when waiting for room last timed out */
-    uint64_t carried;                         /* all below it stands in files: carry.c; atomic */
+    uint64_t carrying;                        /* up to where somebody writes files: carry.c; atomic */
+    uint64_t carried;                         /* all below it stands in files; atomic */
     uint64_t refused_before;                  /* refused_full as found */
     uint32_t introduced[PROCESS_CLIENTS_MAX]; /* generation of each client known in this tenure */
 };

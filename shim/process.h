@@ -66,6 +66,7 @@ struct process {
     int64_t spilled_bytes;     /* in spill files, an upper bound but for short races: spill.c; atomic */
     uint64_t spill_counted_ns; /* monotonic: when it was counted anew; atomic */
     uint32_t spill_serial;     /* of the logs; atomic */
+    uint64_t carried_ns;       /* monotonic: when an arena was seen to be gone, 0: never; atomic */
     struct spill_log *spills;  /* all ever mapped, kept over fork; grows only */
     struct lane_view *lanes;   /* all ever mapped since; grows only */
     struct arena_view *arenas; /* likewise, kept over fork */
