@@ -324,6 +324,9 @@ static void situation_restored(struct scene *scene)
 static void prepare_overwritten(struct scene *scene)
 {
     room_set(scene->room, "TALLY_LANE_KIB", "16");
+    /* The board is there before the client: it looks for one ten times a second at most, and is quicker than that. */
+    room_run(scene->room, "client", "record=1", "exit=0", NULL);
+    scene_recover(scene);
     struct program *client =
         room_start(scene->room, "client", "record=60", "stage=1", "await=1", "record=60", "stage=2",
                    "await=2", "record=60", "stage=3", "await=3", "record=60", "_exit=0", NULL);
