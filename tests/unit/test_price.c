@@ -247,6 +247,42 @@ static void the_built_in_list_is_sound(void **state)
     price_table_free(table);
 }
 
+static uint64_t picodollars_of(const struct price_entry *entry, enum price_rate rate,
+                               enum price_service service)
+{
+    int64_t cost = 0;
+    const struct price_cell *cell = price_entry_cell(entry, rate, 0, service);
+    if (cell && decimal_cost(1000000, 0, cell->price, DECIMAL_ONE, &cost))
+        fail_msg("a price is too large");
+    return (uint64_t)cost;
+}
+
+/* What Anthropic's price page says of all its models: written for an hour at twice the input's price, batches at half of everything. */
+static void the_built_in_list_is_anthropic_s(void **state)
+{
+    static const enum price_rate rates[] = {RATE_input, RATE_output, RATE_cache_read, RATE_cache_write_5m,
+                                            RATE_cache_write_1h};
+    struct price_table *table;
+    int models = 0;
+    (void)state;
+    if (price_table_builtin(&table, error))
+        fail_msg("%s", error);
+    for (uint32_t i = 0; i < table->entry_count; i++) {
+        const struct price_entry *entry = &table->entries[i];
+        if (entry->provider.length != 9 || memcmp(entry->provider.data, "anthropic", 9) != 0)
+            continue;
+        models++;
+        uint64_t hour = picodollars_of(entry, RATE_cache_write_1h, SERVICE_STANDARD);
+        if (hour)
+            assert_int_equal(hour, 2 * picodollars_of(entry, RATE_input, SERVICE_STANDARD));
+        for (size_t r = 0; r < sizeof(rates) / sizeof(rates[0]); r++)
+            assert_int_equal(picodollars_of(entry, rates[r], SERVICE_STANDARD),
+                             2 * picodollars_of(entry, rates[r], SERVICE_BATCHES));
+    }
+    assert_true(models > 10);
+    price_table_free(table);
+}
+
 /* ---- lookup ---- */
 
 static void expect_entry(const struct price_table *table, const char *provider, const char *response,
@@ -571,6 +607,7 @@ int main(void)
         cmocka_unit_test(a_list_cut_short_anywhere_is_refused),
         cmocka_unit_test(what_is_not_known_is_passed_over),
         cmocka_unit_test(the_built_in_list_is_sound),
+        cmocka_unit_test(the_built_in_list_is_anthropic_s),
         cmocka_unit_test(an_entry_is_found),
         cmocka_unit_test(kinds_without_a_price_cost_what_they_are_part_of),
         cmocka_unit_test(the_whole_request_is_at_its_tier),
