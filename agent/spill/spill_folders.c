@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- folders ----------------------------------------------------------------------- */
@@ -42,6 +43,13 @@ static int add_print(struct spill_folders *folders, uid_t owner, bool own, const
     return add(folders, owner, own, path);
 }
 
+/* Who has the database has its spill folder, also where root looks on. */
+static uid_t owner_of(const char *state_directory)
+{
+    struct stat status;
+    return stat(state_directory, &status) ? geteuid() : status.st_uid;
+}
+
 int spill_folders_find(struct spill_folders *folders, const char *state_directory)
 {
     const char *named = secure_getenv("TALLY_SPILL_DIR");
@@ -52,7 +60,7 @@ int spill_folders_find(struct spill_folders *folders, const char *state_director
     memset(folders, 0, sizeof *folders);
     /* Clients stand elsewhere: the board names it in full. */
     const char *base = realpath(state_directory, resolved);
-    int result = add_print(folders, uid, true, base ? base : state_directory, "/spill");
+    int result = add_print(folders, owner_of(state_directory), true, base ? base : state_directory, "/spill");
     if (!result && named && named[0] == '/')
         result = add(folders, uid, false, named);
     if (!result && state && state[0] == '/')

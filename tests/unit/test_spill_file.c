@@ -6,13 +6,15 @@
 
 #include <cmocka.h>
 
-#include "spill/spill_file.h"
+#include "spill/spill_folders.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "support/skip.h"
 
 #define LOG    "0123456789abcdef00112233445566ff"
 #define LENGTH 80u
@@ -193,6 +195,39 @@ static void what_may_be_opened(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* Root looks on at another user's agent (tally audit): whose database it is, his is the folder beside it. But nobody else's. */
+static void folder_of_the_state_folders_owner(void **state)
+{
+    const char *temporary = getenv("TMPDIR");
+    struct spill_folders folders;
+    char path[256];
+    char spill[300];
+    (void)state;
+    if (geteuid() != 0)
+        skip_because("only root looks on at others");
+    snprintf(path, sizeof path, "%s/tally-unit-XXXXXX", temporary ? temporary : "/tmp");
+    assert_non_null(mkdtemp(path));
+    snprintf(spill, sizeof spill, "%s/spill", path);
+    assert_int_equal(mkdir(spill, 0700), 0);
+    static const struct {
+        uid_t state, spill;
+        bool good;
+    } cases[] = {
+        {65534, 65534, true}, {65534, 0, true}, {0, 0, true}, {0, 65534, false}, {1234, 65534, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(chown(path, cases[i].state, (gid_t)-1), 0);
+        assert_int_equal(chown(spill, cases[i].spill, (gid_t)-1), 0);
+        assert_int_equal(spill_folders_find(&folders, path), 0);
+        int fd = spill_folder_open(&folders.list[0]);
+        assert_true(cases[i].good ? fd >= 0 : fd == -EPERM);
+        if (fd >= 0)
+            close(fd);
+        spill_folders_free(&folders);
+    }
+    rmdir(spill);
+    rmdir(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +238,7 @@ int main(void)
         cmocka_unit_test(numbers_out_of_reach),
         cmocka_unit_test(noise),
         cmocka_unit_test(what_may_be_opened),
+        cmocka_unit_test(folder_of_the_state_folders_owner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
