@@ -7,13 +7,26 @@
 #include "log/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+/* The name goes into the database, where others read it from other folders: 'tally reprice' must not come upon another file of the
+ * same relative name. */
 static int read_list(const struct collector *collector, struct price_table **out,
                      char error[PRICE_ERROR_BYTES])
 {
     const char *path = collector->config->prices;
-    return path && *path ? price_table_load(out, path, error) : price_table_builtin(out, error);
+    if (!path || !*path)
+        return price_table_builtin(out, error);
+    char *folder = *path == '/' ? NULL : getcwd(NULL, 0);
+    char *whole = NULL;
+    if (folder && asprintf(&whole, "%s/%s", folder, path) < 0)
+        whole = NULL;
+    int result = price_table_load(out, whole ? whole : path, error);
+    free(whole);
+    free(folder);
+    return result;
 }
 
 int prices_open(struct collector *collector, char error[COLLECTOR_ERROR_BYTES])

@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define CALL "record --provider p --request-model m --input-tokens 100 --output-tokens 10 --wait 30000"
 
@@ -309,6 +310,56 @@ static void calls_in_flight_have_a_cost_so_far(void **state)
     agent_stop(room);
 }
 
+/* Its name is kept so that it means the same file in whatever folder history is priced anew. */
+static void a_list_of_a_relative_name_is_found_again(void **state)
+{
+    struct room *room = *state;
+    char here[ROOM_PATH_MAX];
+    char list[3 * ROOM_PATH_MAX] = "";
+    char *output;
+
+    write_list(room, "1e-06");
+    free(command_expect_success(
+        room, "record --provider p --request-model m --input-tokens 100 --output-tokens 10"));
+    assert_non_null(getcwd(here, sizeof(here)));
+    for (const char *at = here; at && *at && at[1]; at = strchr(at + 1, '/'))
+        strcat(list, list[0] ? "/.." : "..");
+    strcat(strcat(list, room->directory), "/prices.json");
+    assert_int_equal(list[0], '.');
+    assert_int_equal(room_capture(room, &output, "tallyd", "--once", "--prices", list, NULL), 0);
+    free(output);
+    books_expect_text(room, "200000000", COSTS);
+    books_expect_text(room, "/", "SELECT substr(name, 1, 1) FROM price_tables");
+    cJSON *json = command_expect_json(room, "reprice --since 1h --json", 0);
+    assert_int_equal(command_number(json, "calls"), 1);
+    assert_int_equal(command_number(json, "changed"), 0);
+    cJSON_Delete(json);
+}
+
+static void a_database_of_another_version_is_named(void **state)
+{
+    static const char *const commands[] = {"report", "tail", "calls", "reprice --since 1h"};
+    static const char *const remedies[] = {"start tallyd", "use the newer tally"};
+    struct room *room = *state;
+    char config[ROOM_PATH_MAX];
+
+    write_list(room, "1e-06");
+    start_priced(room, config);
+    call(room);
+    agent_stop(room);
+    for (int newer = 0; newer < 2; newer++) {
+        command_change_database(room, newer ? "PRAGMA user_version=3"
+                                            : "PRAGMA user_version=1; DROP TABLE price_tables;"
+                                              "ALTER TABLE usage_hourly DROP COLUMN cost_millions");
+        for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+            command_expect_sentence(room, commands[i], 1);
+            struct command_result result = command_run(room, commands[i]);
+            assert_non_null(strstr(result.err, remedies[newer]));
+            command_release(&result);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +370,8 @@ int main(void)
         room_test(prices_by_hand),
         room_test(costs_are_reported_and_what_is_unknown_is_named),
         room_test(calls_in_flight_have_a_cost_so_far),
+        room_test(a_list_of_a_relative_name_is_found_again),
+        room_test(a_database_of_another_version_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
