@@ -123,15 +123,16 @@ static void fill(struct table *table, sqlite3_stmt *row, int64_t now_ns, struct 
 }
 
 /* By the list that the agent has used last; without it costs are unknown, and the rest is shown. */
-static struct price_table *begin_costing(struct db *db, struct costing *costing)
+static int begin_costing(struct db *db, struct costing *costing, struct price_table **prices)
 {
     char *path = NULL;
-    struct price_table *prices = prices_newest(db, &path) == EXIT_SUCCESS ? prices_load(path) : NULL;
+    int status = prices_newest(db, &path);
 
+    *prices = status == EXIT_SUCCESS ? prices_load(path) : NULL;
     free(path);
-    cost_use(costing, prices);
+    cost_use(costing, *prices);
     costing->table_id = 1; /* any: nothing is written */
-    return prices;
+    return status;
 }
 
 int calls_command(int argc, char **argv)
@@ -149,9 +150,10 @@ int calls_command(int argc, char **argv)
     if (db_open(&db, common.state_directory) != EXIT_SUCCESS)
         return EXIT_PROBLEM;
     struct costing *costing = must_allocate(sizeof(*costing));
-    struct price_table *prices = begin_costing(&db, costing);
+    struct price_table *prices;
+    status = begin_costing(&db, costing, &prices);
     struct table *table = table_new(columns, COLUMN_COUNT);
-    sqlite3_stmt *statement = db_prepare(&db, sql);
+    sqlite3_stmt *statement = status == EXIT_SUCCESS ? db_prepare(&db, sql) : NULL;
     while (statement != NULL && (row = db_step(&db, statement)) == 1)
         fill(table, statement, when_now(), costing);
     sqlite3_finalize(statement);

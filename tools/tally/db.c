@@ -204,14 +204,37 @@ void db_close(struct db *db)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
+/* 0: cannot be told. */
+static int schema_version(const struct db *db)
+{
+    sqlite3_stmt *statement = NULL;
+    int version = 0;
+
+    if (sqlite3_prepare_v2(db->handle, "PRAGMA user_version", -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW)
+        version = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    return version;
+}
+
 sqlite3_stmt *db_prepare(struct db *db, const char *sql)
 {
     sqlite3_stmt *statement = NULL;
 
     if (sqlite3_prepare_v2(db->handle, sql, -1, &statement, NULL) == SQLITE_OK)
         return statement;
-    complain("%s cannot be asked (%s): is it of another version of tally?", db->path,
-             sqlite3_errmsg(db->handle));
+    char *reason = must_copy(sqlite3_errmsg(db->handle));
+    int version = schema_version(db);
+    if (version > 0 && version < DB_SCHEMA_VERSION)
+        complain("%s has schema version %d, and this command needs %d: start tallyd, it brings the database "
+                 "up to date",
+                 db->path, version, DB_SCHEMA_VERSION);
+    else if (version > DB_SCHEMA_VERSION)
+        complain("%s has schema version %d, and this command knows %d: use the newer tally that wrote it",
+                 db->path, version, DB_SCHEMA_VERSION);
+    else
+        complain("%s cannot be asked (%s): is it a database of tally?", db->path, reason);
+    free(reason);
     return NULL;
 }
 

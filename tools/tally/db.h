@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define DB_SCHEMA_VERSION 2 /* that the queries of this command are for */
+
 struct db {
     sqlite3 *handle;
     char *directory;

@@ -12,9 +12,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define ROOM_MIN       (256ull << 20)
-#define LOG_MAX        (512ll << 20)
-#define SCHEMA_VERSION 2
+#define ROOM_MIN (256ull << 20)
+#define LOG_MAX  (512ll << 20)
 
 static void check_room(struct doctor *doctor, const struct db *db)
 {
@@ -66,14 +65,14 @@ static bool check_schema(struct doctor *doctor, struct db *db)
 
     if (db_number(db, "PRAGMA user_version", 0, &version) != EXIT_SUCCESS)
         return false;
-    if (version == SCHEMA_VERSION)
-        doctor_find(doctor, FINDING_OK, "schema", NULL, "version %d", SCHEMA_VERSION);
+    if (version == DB_SCHEMA_VERSION)
+        doctor_find(doctor, FINDING_OK, "schema", NULL, "version %d", DB_SCHEMA_VERSION);
     else
         doctor_find(doctor, FINDING_FAIL, "schema",
-                    version > SCHEMA_VERSION ? "It was written by a newer tally: use its command."
-                                             : "Start tallyd: it brings the database up to date.",
-                    "version %" PRId64 ", and this command knows %d", version, SCHEMA_VERSION);
-    return version == SCHEMA_VERSION;
+                    version > DB_SCHEMA_VERSION ? "It was written by a newer tally: use its command."
+                                                : "Start tallyd: it brings the database up to date.",
+                    "version %" PRId64 ", and this command knows %d", version, DB_SCHEMA_VERSION);
+    return version == DB_SCHEMA_VERSION;
 }
 
 static void check_integrity(struct doctor *doctor, struct db *db)
@@ -186,10 +185,12 @@ static void check_costs(struct doctor *doctor, struct db *db)
     sqlite3_finalize(statement);
     if (models != 0) {
         char count[NUMBER_BYTES];
-        doctor_find(doctor, FINDING_WARN, "prices",
-                    "Add the models to a price list (tallyd --prices), then run 'tally reprice'.",
-                    "%s calls of %d models have no known cost: %s%s", number_text(calls, count), models,
-                    names, models > NAMED_MAX ? ", ..." : "");
+        doctor_find(
+            doctor, FINDING_WARN, "prices",
+            "Add those that the price list lacks (tallyd --prices), then run 'tally reprice'; of others "
+            "the calls did not say what they used: see cost_basis in 'tally tail --json'.",
+            "%s calls of %d models have no known cost: %s%s", number_text(calls, count), models, names,
+            models > NAMED_MAX ? ", ..." : "");
     } else if (row == 0) {
         doctor_find(doctor, FINDING_OK, "prices", NULL, "every answered call has a cost");
     }
