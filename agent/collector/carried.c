@@ -20,22 +20,40 @@
 
 /* ---- whose --------------------------------------------------------------------------- */
 
+static bool of_group(const struct collector *collector, const struct stat *status)
+{
+    gid_t group = collector->config->group;
+    return group != (gid_t)-1 && status->st_gid == group;
+}
+
+/* Where another user's own arena stands: no group's, even if the agent serves one. */
+static bool of_a_user(const char *path)
+{
+    char standard[ARENA_PATH_MAX];
+    const char *name = strrchr(path, '/');
+    unsigned int uid;
+    return name && sscanf(name, "/tally-%u.v", &uid) == 1 && uid != geteuid() &&
+           arena_path(standard, sizeof standard, NULL, uid) == 0 && !strcmp(path, standard);
+}
+
 /* 1, 0 or the ledger's error. */
 static int may_speak(struct collector *collector, const uint8_t arena[16], const struct stat *status)
 {
     char path[ARENA_PATH_MAX];
     char standard[ARENA_PATH_MAX];
-    gid_t group = collector->config->group;
+    struct stat served_status;
     if (status->st_uid == geteuid() || status->st_uid == 0)
         return 1;
     for (const struct served *served = collector->served; served; served = served->next)
         if (!memcmp(served->reader.header.uuid, arena, 16))
-            return status->st_uid == served->reader.owner || (group != (gid_t)-1 && status->st_gid == group);
+            return status->st_uid == served->reader.owner ||
+                   (of_group(collector, status) && !fstat(served->reader.fd, &served_status) &&
+                    of_group(collector, &served_status) && (served_status.st_mode & S_IWGRP));
     /* One that is not here. Of one that was never here there is nothing to spoil. */
     int known = ledger_arena_known(collector->ledger, arena, path, sizeof path);
     if (known <= 0)
         return known < 0 ? known : 1;
-    if (group != (gid_t)-1 && status->st_gid == group)
+    if (of_group(collector, status) && !of_a_user(path))
         return 1;
     return arena_path(standard, sizeof standard, NULL, status->st_uid) == 0 && !strcmp(path, standard);
 }

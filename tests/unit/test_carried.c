@@ -100,14 +100,14 @@ static void compose(uint8_t log, uint32_t lane, uint64_t first, uint64_t last)
 }
 
 /* `bytes` of what has been composed. */
-static void place(uint8_t log, size_t bytes, uid_t uid)
+static void place(uint8_t log, size_t bytes, uid_t uid, gid_t gid)
 {
     snprintf(scene.late, sizeof scene.late, "%s/spill/tally-%032x-1.spill", scene.state, log);
     int file = open(scene.late, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     assert_true(file >= 0);
     assert_int_equal(write(file, scene.bytes, bytes), (ssize_t)bytes);
     if (uid != geteuid())
-        assert_int_equal(fchown(file, uid, uid), 0);
+        assert_int_equal(fchown(file, uid, gid), 0);
     close(file);
     scene.early = bytes;
     if (bytes == scene.length)
@@ -117,16 +117,16 @@ static void place(uint8_t log, size_t bytes, uid_t uid)
 static void put(uint8_t log, uint32_t lane, uint64_t first, uint64_t last, uid_t uid)
 {
     compose(log, lane, first, last);
-    place(log, scene.length, uid);
+    place(log, scene.length, uid, uid);
 }
 
-static void take(bool strangers)
+static void take(bool strangers, gid_t group)
 {
     struct agent_config config = {.state_directory = scene.state,
                                   .arenas = {scene.arena},
                                   .arena_count = 1,
                                   .all_users = strangers,
-                                  .group = (gid_t)-1,
+                                  .group = group,
                                   .commit_interval_ms = 100,
                                   .once = true};
     struct collector_once done;
@@ -167,8 +167,8 @@ static void written_while_it_is_found(void **state)
     for (size_t early = 0; early <= heads + RECORD_BYTES; early += 8) {
         uint8_t log = (uint8_t)(early / 8 + 1);
         compose(log, log, 1, 5);
-        place(log, early, geteuid());
-        take(false);
+        place(log, early, geteuid(), getegid());
+        take(false, (gid_t)-1);
         expect(log * 5, 0);
     }
 }
@@ -181,8 +181,8 @@ static void pieces_in_the_wrong_order(void **state)
     (void)state;
     for (uint8_t i = 0; i < 9; i++)
         put((uint8_t)(i + 1), 3, (uint64_t)(8 - i) * 10 + 1, (uint64_t)(8 - i) * 10 + 10, geteuid());
-    take(false);
-    take(false); /* a leaving agent does not look for ever: the rest waits for the next */
+    take(false, (gid_t)-1);
+    take(false, (gid_t)-1); /* a leaving agent does not look for ever: the rest waits for the next */
     expect(90, 0);
 }
 
@@ -192,7 +192,7 @@ static void a_piece_is_missing(void **state)
     (void)state;
     put(1, 3, 41, 50, geteuid());
     put(2, 3, 1, 30, geteuid());
-    take(false);
+    take(false, (gid_t)-1);
     expect(40, 1);
     assert_int_equal(number("SELECT records FROM losses WHERE cause = 'arena_deleted'"), 10);
 }
@@ -207,15 +207,35 @@ static void lanes_of_another_user(void **state)
         skip_because("only root has other users' files");
     for (uint8_t lane = 0; lane < 5; lane++)
         put((uint8_t)(lane + 1), lane, 1, 10, STRANGER);
-    take(true);
+    take(true, (gid_t)-1);
     expect(50, 0);
     put(9, 2, 11, 20, STRANGER);
-    take(true);
+    take(true, (gid_t)-1);
     expect(60, 0);
     /* but nobody else's */
     put(10, 2, 31, 40, STRANGER - 1);
-    take(true);
+    take(true, (gid_t)-1);
     expect(60, 0);
+}
+
+/* A group has arenas of its own. To belong to it gives nobody a say in another user's. */
+static void a_group_speaks_for_no_users_arena(void **state)
+{
+    enum { GROUP = 4444 };
+    (void)state;
+    if (geteuid() != 0)
+        skip_because("only root has other users' files");
+    put(1, 0, 1, 10, STRANGER);
+    take(true, GROUP);
+    expect(10, 0);
+    compose(2, 0, 31, 40);
+    place(2, scene.length, STRANGER - 1, GROUP);
+    take(true, GROUP);
+    expect(10, 0);
+    compose(3, 0, 11, 20); /* the user's own, if it be in the group */
+    place(3, scene.length, STRANGER, GROUP);
+    take(true, GROUP);
+    expect(20, 0);
 }
 
 int main(void)
@@ -225,6 +245,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(pieces_in_the_wrong_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_piece_is_missing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lanes_of_another_user, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_group_speaks_for_no_users_arena, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
