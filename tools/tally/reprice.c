@@ -8,6 +8,7 @@
 #include "table.h"
 #include "when.h"
 
+#include <search.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,8 +48,9 @@ struct request {
     const char *until;
     const char *prices;
     struct reprice_options options;
-    struct group *groups;
+    struct group **groups; /* in the order in which they came */
     size_t group_count;
+    void *found; /* tsearch()'s tree of them: names are clients', and may be as many as calls */
     struct group total;
 };
 
@@ -80,9 +82,13 @@ static const struct table_column columns[] = {
 
 /* ---- what changes ---- */
 
-static bool is(const char *name, struct text text)
+static int compare(const void *a, const void *b)
 {
-    return strlen(name) == text.length && (text.length == 0 || memcmp(name, text.data, text.length) == 0);
+    const struct group *x = a;
+    const struct group *y = b;
+    int order = strcmp(x->provider, y->provider);
+
+    return order != 0 ? order : strcmp(x->model, y->model);
 }
 
 static char *copy_text(struct text text)
@@ -90,17 +96,28 @@ static char *copy_text(struct text text)
     return must_print("%.*s", (int)text.length, text.data != NULL ? text.data : "");
 }
 
+static void free_group(struct group *group)
+{
+    free(group->provider);
+    free(group->model);
+    free(group);
+}
+
 static struct group *group_of(struct request *request, struct text provider, struct text model)
 {
-    for (size_t i = 0; i < request->group_count; i++) {
-        struct group *group = &request->groups[i];
-        if (is(group->provider, provider) && is(group->model, model))
-            return group;
-    }
-    request->groups = must_resize(request->groups, request->group_count + 1, sizeof(*request->groups));
-    struct group *group = &request->groups[request->group_count++];
+    struct group *group = must_allocate(sizeof(*group));
+
     *group = (struct group){.provider = copy_text(provider), .model = copy_text(model)};
-    return group;
+    struct group **node = tsearch(group, &request->found, compare);
+    if (node == NULL)
+        out_of_memory();
+    if (*node != group) {
+        free_group(group);
+        return *node;
+    }
+    if ((request->group_count & (request->group_count - 1)) == 0)
+        request->groups = must_resize(request->groups, 2 * request->group_count + 1, sizeof(struct group *));
+    return request->groups[request->group_count++] = group;
 }
 
 static void count(struct group *group, const struct usage_row *before, const struct usage_row *after)
@@ -199,7 +216,7 @@ static void print_answer(struct request *request, const struct reprice_outcome *
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
 
     for (size_t i = 0; i < request->group_count; i++)
-        add_group(table, &request->groups[i]);
+        add_group(table, request->groups[i]);
     if (request->common.format == FORMAT_JSON) {
         print_json(request, outcome, table);
     } else if (request->common.format == FORMAT_CSV) {
@@ -299,8 +316,8 @@ int reprice_command(int argc, char **argv)
     request.options.prices = prices;
     status = prices != NULL ? run(&request) : EXIT_PROBLEM;
     for (size_t i = 0; i < request.group_count; i++) {
-        free(request.groups[i].provider);
-        free(request.groups[i].model);
+        tdelete(request.groups[i], &request.found, compare);
+        free_group(request.groups[i]);
     }
     free(request.groups);
     price_table_free(prices);
