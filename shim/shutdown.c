@@ -1,6 +1,7 @@
 /* Ending cleanly: publish final sequences, wait for durability. */
 #include "shutdown.h"
 
+#include "carry.h"
 #include "lane.h"
 #include "process.h"
 
@@ -153,9 +154,13 @@ TALLY_API int tally_shutdown(int timeout_ms)
     return all ? TALLY_DURABLE : TALLY_PUBLISHED;
 }
 
+/* Once more, after all that runs at exit: its records, and those of threads that go on until the very end. */
 __attribute__((destructor)) static void at_unload(void)
 {
+    struct slow_path slow = slow_path_begin();
     tally_shutdown(0);
+    carry_rest();
+    slow_path_end(slow);
 }
 
 /* ---- signals --------------------------------------------------------------------- */

@@ -1,4 +1,5 @@
-/* Two threads find their arena gone, one while the other is writing down what their lanes hold. */
+/* An arena that is gone: found so by two threads, one while the other is writing down what their lanes hold; by a thread that is not heard of
+ * again; at the very end of a process. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,12 +8,14 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <glob.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <tally/spill.h>
 #include <tally/tally.h>
 #include <time.h>
@@ -172,6 +175,39 @@ static void another_thread_sees_to_what_came_after(void **state)
     pthread_join(quiet, NULL);
 }
 
+static void at_the_very_end(void)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/arena", scene.folder);
+    if (unlink(path))
+        _exit(2);
+    record(3);
+}
+
+/* What a program's own exit handler records comes after the library's. */
+static void recorded_by_an_exit_handler(void **state)
+{
+    char pattern[300];
+    glob_t files;
+    int status;
+    (void)state;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        scene.held = 1; /* nobody is to stand in a file here */
+        atexit(at_the_very_end);
+        record(1);
+        exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    snprintf(pattern, sizeof pattern, "%s/tally-*.spill", scene.folder);
+    assert_int_equal(glob(pattern, 0, NULL, &files), 0);
+    assert_int_equal(files.gl_pathc, 1);
+    assert_int_equal(unlink(files.gl_pathv[0]), 0);
+    globfree(&files);
+}
+
 static int set_up(void **state)
 {
     const char *temporary = getenv("TMPDIR");
@@ -199,6 +235,7 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(recorded_by_an_exit_handler), /* the first: its process must not have recorded yet */
         cmocka_unit_test(no_piece_goes_before_an_earlier_one),
         cmocka_unit_test(another_thread_sees_to_what_came_after),
     };
