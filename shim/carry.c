@@ -33,7 +33,6 @@ struct parcel {
     struct tally_spill_header header;
     struct tally_carried carried;
     const struct lane_view *lane;
-    uint64_t to;
 };
 
 /* One call for all of it. */
@@ -41,7 +40,7 @@ static int put(int fd, const struct parcel *parcel)
 {
     const struct lane_view *lane = parcel->lane;
     uint32_t first = (uint32_t)(parcel->carried.from % lane->ring_bytes);
-    size_t length = (size_t)(parcel->to - parcel->carried.from);
+    size_t length = (size_t)(parcel->carried.to - parcel->carried.from);
     size_t before_end = length < lane->ring_bytes - first ? length : lane->ring_bytes - first;
     struct iovec parts[4] = {
         {(void *)(uintptr_t)&parcel->header, sizeof parcel->header},
@@ -125,8 +124,8 @@ static int carry_lane(struct lane_view *lane, bool even_so)
 {
     struct parcel parcel = {.lane = lane};
     int result = -ESTALE;
-    if (!undrained(lane, &parcel.carried.from, &parcel.to) ||
-        (!raise_to(&lane->carrying, parcel.to) && !even_so))
+    if (!undrained(lane, &parcel.carried.from, &parcel.carried.to) ||
+        (!raise_to(&lane->carrying, parcel.carried.to) && !even_so))
         return 0;
     parcel.carried.lane = lane->lane;
     parcel.carried.ring_bytes = lane->ring_bytes;
@@ -139,7 +138,7 @@ static int carry_lane(struct lane_view *lane, bool even_so)
         result = spill_folders(put_in, &parcel);
     }
     if (result == 0)
-        raise_to(&lane->carried, parcel.to);
+        raise_to(&lane->carried, parcel.carried.to);
     else /* to be tried again; should another thread be at it, twice is harmless */
         __atomic_store_n(&lane->carrying, 0, __ATOMIC_RELAXED);
     process_debug("tally: arena of lane %u is gone: its records %s", lane->lane,

@@ -141,6 +141,7 @@ static int take_records(const struct parcel *parcel, struct spill_piece *piece)
     for (;;) {
         size_t next = at;
         int result = 1;
+        bool whole;
         uint64_t position = spill_carried_position(piece, &spill->parcel, at);
         switch (spill_carried_find(piece, &spill->parcel, at, &next)) {
         case SPILL_RECORD:
@@ -159,7 +160,11 @@ static int take_records(const struct parcel *parcel, struct spill_piece *piece)
             spill->offset = piece->offset + at;
             return 1;
         case SPILL_END:
-            ledger_lane_carried(parcel->arena, parcel->number);
+            whole = parcel->lane->position >= spill->parcel.to;
+            /* Its writer may have found its name gone, and be writing it once more. */
+            if (!whole && !spill_second_look(spill, parcel->file, parcel->lane->position))
+                return 0;
+            ledger_lane_carried(parcel->arena, parcel->number, whole);
             return 2;
         }
         if (result <= 0)

@@ -68,10 +68,9 @@ static enum liveness process_liveness(const struct ledger *ledger, const struct 
 
 /* A process that lives has moved on, or will: it finds the name gone and carries over what nobody has read (shim/carry.c). Of one that
  * is dead nobody can say what it had written last. */
-static int lose_lane(struct search *search, struct ledger_arena *arena, uint32_t number, bool other_boot,
+int ledger_lose_lane(struct ledger *ledger, struct ledger_arena *arena, uint32_t number, bool other_boot,
                      int64_t now)
 {
-    struct ledger *ledger = search->ledger;
     struct ledger_lane_private *lane = arena->lanes[number].private_;
     struct session *session = lane->session;
     struct loss_row loss = {
@@ -89,12 +88,11 @@ static int lose_lane(struct search *search, struct ledger_arena *arena, uint32_t
     ledger_tenure_end(ledger, lane, alive);
     if (alive)
         return 0;
-    search->lost++;
     int result = store_loss_add(ledger->store, &loss);
     if (!result)
         result = ledger_end_session(ledger, session, CLIENT_DIED, now);
     session->state.complete = false;
-    return result;
+    return result < 0 ? result : 1;
 }
 
 static int lose_arena(struct search *search, const struct gone_arena *gone, int64_t now)
@@ -106,9 +104,13 @@ static int lose_arena(struct search *search, const struct gone_arena *gone, int6
         return result;
     arena->private_->row.arena_id = gone->id;
     result = ledger_load_lanes(ledger, arena);
-    for (uint32_t i = 0; !result && i < arena->lane_count; i++)
-        if (arena->lanes[i].tenure_open)
-            result = lose_lane(search, arena, i, gone->other_boot, now);
+    for (uint32_t i = 0; !result && i < arena->lane_count; i++) {
+        if (!arena->lanes[i].tenure_open)
+            continue;
+        result = ledger_lose_lane(ledger, arena, i, gone->other_boot, now);
+        search->lost += result > 0;
+        result = result < 0 ? result : 0;
+    }
     if (!result)
         result = store_arena_retire(ledger->store, gone->id, now);
     if (!result)

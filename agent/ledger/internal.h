@@ -99,6 +99,7 @@ struct ledger_lane_private {
     uint32_t vanished; /* tid of an owner whose word is unmarked and that the last observation found gone */
     bool dirty;
     bool carried; /* its owner has carried it over in this transaction */
+    bool cut;     /* but not all of it */
     LIST_ENTRY(ledger_lane_private) dirty_link;
 };
 
@@ -217,9 +218,15 @@ void ledger_lanes_committed(struct ledger *ledger);
 /* ---- endings.c ---- */
 int ledger_end_session(struct ledger *ledger, struct session *session, enum client_ended how, int64_t now);
 
+/* ---- gone.c ---- */
+/* Nobody will drain this lane, whose tenure is open: it ends, and if its process is dead that is a loss of unknown size. 1: it is; 0; or
+ * an error. */
+int ledger_lose_lane(struct ledger *ledger, struct ledger_arena *arena, uint32_t number, bool other_boot,
+                     int64_t now);
+
 /* ---- logs.c ---- */
 /* Their tenures end with each transaction: nothing in shared memory says whether one goes on. */
-void ledger_logs_settle(struct ledger *ledger);
+int ledger_logs_settle(struct ledger *ledger);
 void ledger_logs_close(struct ledger *ledger);
 
 /* ---- merge.c ---- */

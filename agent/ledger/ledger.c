@@ -122,8 +122,9 @@ int ledger_commit(struct ledger *ledger)
     if (!ledger->in_transaction)
         return 0;
     ledger->error[0] = 0;
-    ledger_logs_settle(ledger);
-    int result = ledger_calls_flush(ledger);
+    int result = ledger_logs_settle(ledger);
+    if (!result)
+        result = ledger_calls_flush(ledger);
     if (!result)
         result = flush_sessions(ledger);
     if (!result)

@@ -80,8 +80,9 @@ int ledger_log_open(struct ledger *ledger, const uint8_t log[16], uid_t uid, con
  * the folder where the files stand. */
 int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char *name, const char *folder,
                       struct ledger_arena **out);
-/* What was carried over of a lane has been taken. If the arena is not attached its tenure ends with the transaction, cleanly. */
-void ledger_lane_carried(struct ledger_arena *arena, uint32_t number);
+/* What was carried over of a lane has been taken. If the arena is not attached its tenure ends with the transaction: cleanly, unless
+ * it was not all there (whole) and its process is dead; then nobody knows how much is lost. */
+void ledger_lane_carried(struct ledger_arena *arena, uint32_t number, bool whole);
 /* Whether the database has ever served this arena: 1, 0 or an error. path, if not NULL: where it was last. */
 int ledger_arena_known(struct ledger *ledger, const uint8_t uuid[16], char *path, size_t bytes);
 /* The database's name for itself: 16 hex digits. */

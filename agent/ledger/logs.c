@@ -99,29 +99,39 @@ const char *ledger_instance(const struct ledger *ledger)
 }
 
 /* Who carries a lane over has left it in good order. A record that comes later opens its tenure again. */
-static void settle_lanes(struct ledger *ledger)
+static int settle_lanes(struct ledger *ledger)
 {
     struct ledger_lane_private *lane;
     struct ledger_arena_private *arena;
     for (arena = LIST_FIRST(&ledger->arenas); arena; arena = LIST_NEXT(arena, link)) {
         for (uint32_t i = 0; arena->brief && !arena->log && i < arena->arena->lane_count; i++) {
             lane = arena->arena->lanes[i].private_;
-            if (lane && lane->carried)
-                ledger_tenure_end(ledger, lane, true);
+            if (!lane || !lane->carried)
+                continue;
+            int result = lane->cut && lane->lane->tenure_open
+                             ? ledger_lose_lane(ledger, arena->arena, i, false, ledger_now())
+                             : 0;
+            if (result < 0)
+                return result;
+            ledger_tenure_end(ledger, lane, true);
         }
     }
+    return 0;
 }
 
-void ledger_lane_carried(struct ledger_arena *arena, uint32_t number)
+void ledger_lane_carried(struct ledger_arena *arena, uint32_t number, bool whole)
 {
-    if (arena->private_->brief && arena->lanes[number].private_)
-        arena->lanes[number].private_->carried = true;
+    struct ledger_lane_private *lane = arena->lanes[number].private_;
+    if (!arena->private_->brief || !lane)
+        return;
+    lane->cut = !whole;
+    lane->carried = true;
 }
 
-void ledger_logs_settle(struct ledger *ledger)
+int ledger_logs_settle(struct ledger *ledger)
 {
     struct ledger_arena_private *arena;
-    settle_lanes(ledger);
+    int result = settle_lanes(ledger);
     for (arena = LIST_FIRST(&ledger->arenas); arena; arena = LIST_NEXT(arena, link)) {
         struct ledger_lane *lane = &arena->arena->lanes[0];
         if (!arena->log || !lane->private_ || !lane->tenure_open)
@@ -129,6 +139,7 @@ void ledger_logs_settle(struct ledger *ledger)
         lane->private_->session->spilled = true;
         ledger_tenure_end(ledger, lane->private_, true);
     }
+    return result;
 }
 
 void ledger_logs_close(struct ledger *ledger)

@@ -40,7 +40,7 @@ TALLY_LAYOUT(sizeof(struct tally_spill_header) == 64);
 
 /* Carried over: what stood in a lane, not known to be durable, when its arena was found to have lost its name. A file of the
  * same name and header, but for the magic; then this, then the lane's bytes as they stood in the ring, padding and all, from
- * position `from` on. They keep their positions and numbers in the lane of the arena that the header names, so that whoever
+ * position `from` up to `to`; if it stops before that its writer died, or has written it once more. They keep their positions and numbers in the lane of the arena that the header names, so that whoever
  * has drained some of them from the arena itself counts none twice. */
 #define TALLY_CARRIED_MAGIC UINT64_C(0x5952524143594C54) /* "TLYCARRY" */
 
@@ -48,7 +48,8 @@ struct tally_carried {
     uint64_t from;
     uint32_t lane;
     uint32_t ring_bytes;
-    uint8_t reserved[16];
+    uint64_t to; /* 0: not said */
+    uint8_t reserved[8];
 };
 TALLY_LAYOUT(sizeof(struct tally_carried) == 32);
 

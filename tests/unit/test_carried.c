@@ -82,8 +82,10 @@ static int tear_down(void **state)
 static void compose(uint8_t log, uint32_t lane, uint64_t first, uint64_t last)
 {
     struct tally_spill_header header = {.magic = TALLY_CARRIED_MAGIC, .abi = TALLY_ABI, .index = 1};
-    struct tally_carried carried = {
-        .from = (first - 1) * RECORD_BYTES, .lane = lane, .ring_bytes = RING_BYTES};
+    struct tally_carried carried = {.from = (first - 1) * RECORD_BYTES,
+                                    .lane = lane,
+                                    .ring_bytes = RING_BYTES,
+                                    .to = last * RECORD_BYTES};
     memset(header.arena, 0xA7, sizeof header.arena);
     header.log[15] = log;
     memcpy(scene.bytes, &header, sizeof header);
@@ -197,6 +199,36 @@ static void a_piece_is_missing(void **state)
     assert_int_equal(number("SELECT records FROM losses WHERE cause = 'arena_deleted'"), 10);
 }
 
+/* Its writer was killed while it wrote. How much was to come nobody knows: a loss by name, without a number; and once. */
+static void a_file_that_stops_short(void **state)
+{
+    (void)state;
+    compose(1, 3, 1, 5);
+    scene.length -= RECORD_BYTES + 24;
+    place(1, scene.length, geteuid(), getegid());
+    put(2, 4, 1, 5, geteuid());
+    take(false, (gid_t)-1);
+    expect(3 + 5, 1);
+    assert_int_equal(number("SELECT count(*) FROM losses WHERE cause = 'arena_deleted' AND records IS NULL "
+                            "AND lane = 3"),
+                     1);
+    assert_int_equal(number("SELECT count(*) FROM lanes WHERE tenure_open"), 0);
+    take(false, (gid_t)-1);
+    expect(3 + 5, 1);
+}
+
+/* But it has been written once more. */
+static void a_file_written_once_more(void **state)
+{
+    (void)state;
+    put(2, 3, 1, 5, geteuid());
+    compose(1, 3, 1, 5);
+    scene.length -= RECORD_BYTES + 24;
+    place(1, scene.length, geteuid(), getegid());
+    take(false, (gid_t)-1);
+    expect(5, 0);
+}
+
 /* ---- of others ------------------------------------------------------------------------------ */
 
 /* All of a user's lanes, of an arena that nobody here has ever seen: the first of them makes it known. */
@@ -244,6 +276,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(written_while_it_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(pieces_in_the_wrong_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_piece_is_missing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_stops_short, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_written_once_more, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lanes_of_another_user, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_group_speaks_for_no_users_arena, set_up, tear_down),
     };

@@ -94,8 +94,9 @@ int ledger_arena_open(struct ledger *ledger, const uint8_t uuid[16], const char 
     return -EINVAL;
 }
 
-void ledger_lane_carried(struct ledger_arena *arena, uint32_t number)
+void ledger_lane_carried(struct ledger_arena *arena, uint32_t number, bool whole)
 {
+    (void)whole;
     (void)arena;
     (void)number;
 }
