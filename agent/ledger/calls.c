@@ -111,6 +111,14 @@ static void values_of_row(const struct usage_row *row, struct call *call)
         values->numbers[USAGE_NUMBER_flags] &= ~(int64_t)TALLY_FLAG_ESTIMATED;
 }
 
+/* All records of the call are in, and what they left unsaid its usage object may tell, such as whose API it was: a single
+ * record must not guess that, for another might state it. tally reprice does the same to rows that are final. */
+static const struct understood *understand_whole(const struct usage_row *row, struct usage_values *values,
+                                                 struct understood *understood)
+{
+    return !row->amendable && cost_understand(values, understood) ? understood : NULL;
+}
+
 /* understood: of just this row's usage object, or NULL. */
 static int insert_row(struct ledger *ledger, struct usage_row *row, const struct understood *understood,
                       struct text service)
@@ -230,8 +238,10 @@ static int finish_call(struct ledger *ledger, struct call *call)
 {
     struct usage_values values;
     struct usage_row row;
+    struct understood understood;
     row_of_call(call, &values, &row);
-    int result = insert_row(ledger, &row, NULL, call->session->service);
+    int result =
+        insert_row(ledger, &row, understand_whole(&row, &values, &understood), call->session->service);
     return result ? result : close_call(ledger, call);
 }
 
@@ -277,9 +287,11 @@ static int amend(void *context, int64_t usage_id, const struct usage_row *old)
     row_of_call(call, &values, &row);
     if (call->client_id != old->client_id)
         session = amendment->place->session;
+    struct understood understood;
     enum understood_kind kind;
     if (!result)
-        result = cost_row(&ledger->costing, ledger->store, NULL, &row, &kind);
+        result = cost_row(&ledger->costing, ledger->store, understand_whole(&row, &values, &understood), &row,
+                          &kind);
     if (!result)
         result = store_usage_update(ledger->store, usage_id, &row);
     if (!result)

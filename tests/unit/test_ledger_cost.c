@@ -293,6 +293,43 @@ static void history_is_priced_anew(void **state)
     kit_expect(kit, "SELECT count(*),max(price_table_id) FROM usage", "5|2");
 }
 
+/* What a call's records leave unsaid is filled in when all are in: pricing anew finds nothing new. One that is amended after it has been
+ * priced anew takes its new cost out of the sums, not its old one. */
+static void a_call_and_history_agree(void **state)
+{
+    struct kit *kit = *state;
+    static const char json[] = "{\"input_tokens\":10,\"output_tokens\":5,\"cache_read_input_tokens\":100}";
+    introduce(kit);
+    struct pen begin = of_call(TALLY_KIND_CALL_BEGIN, 0, NULL);
+    pen_text(&begin, TALLY_FIELD_request_model, "m");
+    tape_add(kit, 0, &begin);
+    struct pen end = of_call(TALLY_KIND_CALL_END, 0, json);
+    pen_u32(&end, TALLY_FIELD_call_records, 2); /* one is still to come */
+    tape_add(kit, 0, &end);
+    kit_drain(kit);
+    kit_expect(kit, "SELECT provider,cost_picodollars FROM usage", "NULL|70000000");
+    struct reprice_options options = {.state_directory = kit->folder,
+                                      .prices = other_prices,
+                                      .since_unix_ns = 0,
+                                      .until_unix_ns = INT64_MAX};
+    struct reprice_outcome outcome;
+    char error[REPRICE_ERROR_BYTES];
+    assert_int_equal(reprice(&options, &outcome, error), 0);
+    kit_expect(kit, "SELECT provider,cost_picodollars FROM usage", "NULL|320000000");
+    struct pen late = of_call(TALLY_KIND_CALL_PROGRESS, 1, "{\"input_tokens\":10,\"output_tokens\":1}");
+    tape_add(kit, 0, &late);
+    kit_drain(kit);
+    static const char all[] =
+        "SELECT "
+        "u.provider,u.cost_picodollars,u.amendable,h.provider,h.calls,h.cost_picodollars,h.cost_unknown"
+        " FROM usage u, usage_hourly h";
+    kit_expect(kit, all, "anthropic|70000000|NULL|anthropic|1|70000000|0");
+    options.prices = prices;
+    assert_int_equal(reprice(&options, &outcome, error), 0);
+    assert_int_equal(outcome.changed, 0);
+    kit_expect(kit, all, "anthropic|70000000|NULL|anthropic|1|70000000|0");
+}
+
 static void prices_of_no_database(void **state)
 {
     struct kit *kit = *state;
@@ -317,7 +354,7 @@ int main(void)
         TEST(unknown_shapes_are_counted),      TEST(a_stated_cost_is_kept_and_wins_where_it_is_believed),
         TEST(understood_counts_go_by_step),    TEST(a_list_changes_within_a_transaction),
         TEST(totals_do_not_overflow),          TEST(history_is_priced_anew),
-        TEST(prices_of_no_database),
+        TEST(a_call_and_history_agree),        TEST(prices_of_no_database),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
