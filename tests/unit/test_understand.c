@@ -180,7 +180,7 @@ static void test_fixtures(void **state)
 /* A text is cut where a character begins, and never overruns. */
 static void test_texts_are_cut(void **state)
 {
-    char json[2000];
+    char json[2100];
     char model[1000] = "";
     (void)state;
     for (int i = 0; i < 150; i++)
