@@ -336,6 +336,40 @@ static void a_list_of_a_relative_name_is_found_again(void **state)
     cJSON_Delete(json);
 }
 
+static bool doctor_says(const struct room *room, const char *words)
+{
+    struct command_result doctor = command_run(room, "doctor");
+    bool says = strstr(doctor.out, words) != NULL;
+
+    command_release(&doctor);
+    return says;
+}
+
+/* An object that nobody knows; then, as if a newer version had come, one that is known; then filled in. */
+static void what_was_not_understood_is_named_until_it_is_filled_in(void **state)
+{
+    struct room *room = *state;
+    char config[ROOM_PATH_MAX];
+    char words[ROOM_PATH_MAX + 100];
+
+    write_list(room, "1e-06");
+    start_priced(room, config);
+    write_file(room, "usage.json", "{\"mystery\": 5, \"riddle\": 6}");
+    snprintf(words, sizeof(words),
+             "record --provider p --request-model m --wait 30000 --usage-json %s/usage.json",
+             room->directory);
+    free(command_expect_success(room, words));
+    agent_stop(room);
+    assert_true(doctor_says(room, "1 calls of provider p came with a usage object of an unknown shape"));
+    assert_true(doctor_says(room, "a newer tallyd may understand it"));
+    command_change_database(
+        room, "UPDATE usage SET usage_json = '{\"prompt_tokens\":100,\"completion_tokens\":10}'");
+    assert_true(doctor_says(room, "'tally reprice' fills in what it says"));
+    free(command_expect_success(room, "reprice --since 1h"));
+    books_expect_text(room, "200000000", COSTS);
+    assert_false(doctor_says(room, "came with a usage object"));
+}
+
 static void a_database_of_another_version_is_named(void **state)
 {
     static const char *const commands[] = {"report", "tail", "calls", "reprice --since 1h"};
@@ -371,6 +405,7 @@ int main(void)
         room_test(costs_are_reported_and_what_is_unknown_is_named),
         room_test(calls_in_flight_have_a_cost_so_far),
         room_test(a_list_of_a_relative_name_is_found_again),
+        room_test(what_was_not_understood_is_named_until_it_is_filled_in),
         room_test(a_database_of_another_version_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* doctor_store.c: the state folder, the database, and what has been lost. */
 #include "db.h"
 #include "doctor.h"
+#include "understand/understand.h"
 #include "when.h"
 
 #include <dirent.h>
@@ -197,17 +198,43 @@ static void check_costs(struct doctor *doctor, struct db *db)
     free(names);
 }
 
+/* Whether this version understands the newest such object, whose provider and model come with it. */
+static bool understood_now(sqlite3_stmt *row)
+{
+    struct understood understood;
+    struct understand_hints hints = {.provider = {NULL, 0}};
+    size_t length = 0;
+    size_t provider_length = 0;
+    const char *json = db_text(row, 5, &length);
+    const char *provider = db_text(row, 0, &provider_length);
+
+    if (provider_length != 0)
+        hints.provider = (struct text){provider, (uint32_t)provider_length};
+    understand(&hints, json, length, &understood);
+    return understood.known;
+}
+
 static void check_shapes(struct doctor *doctor, struct db *db)
 {
-    sqlite3_stmt *statement = db_prepare(db, "SELECT provider, kind, calls, usage_id, last_unix_ns"
-                                             " FROM unknown_shapes ORDER BY calls DESC, provider LIMIT 10");
+    /* What retention has taken is beyond help. */
+    sqlite3_stmt *statement =
+        db_prepare(db, "SELECT s.provider, s.kind, s.calls, s.usage_id, s.last_unix_ns, u.usage_json,"
+                       " coalesce(u.input_tokens, u.output_tokens, u.provider_cost_picodollars) IS NOT NULL"
+                       " FROM unknown_shapes s JOIN usage u ON u.id = s.usage_id AND u.usage_json IS NOT NULL"
+                       " ORDER BY s.calls DESC, s.provider LIMIT 10");
     while (statement != NULL && db_step(db, statement) == 1) {
         char when[WHEN_BYTES];
         const char *provider = db_text(statement, 0, NULL);
         bool damaged = strcmp(db_text(statement, 1, NULL), "damaged") == 0;
-        doctor_find(doctor, FINDING_WARN, "usage",
-                    damaged ? "The client hands over something else than the response's usage."
-                            : "The object is kept in its row: a newer tallyd may understand it.",
+        const char *remedy = "The object is kept in its row: a newer tallyd may understand it.";
+        if (damaged) {
+            remedy = "The client hands over something else than the response's usage.";
+        } else if (understood_now(statement)) {
+            if (sqlite3_column_int(statement, 6) != 0)
+                continue; /* and it has been filled in */
+            remedy = "This version understands it: 'tally reprice' fills in what it says.";
+        }
+        doctor_find(doctor, FINDING_WARN, "usage", remedy,
                     "%lld calls of provider %s came with a usage object %s; the last at %s UTC, row %lld",
                     (long long)sqlite3_column_int64(statement, 2), *provider ? provider : "(unknown)",
                     damaged ? "that is no JSON" : "of an unknown shape",
