@@ -38,6 +38,7 @@ static struct {
 } scene;
 
 /* In the C library's place: the last moment in which a writer finds its file's name there, and is content. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the C library's are reserved */
 int renameat2(int old_folder, const char *old, int folder, const char *name, unsigned int flags)
 {
     const char *late = strrchr(scene.late, '/');

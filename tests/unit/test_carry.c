@@ -55,6 +55,7 @@ static void note_numbers(uint32_t lane, const struct iovec *part)
 }
 
 /* The next two in the C library's place. Each thread has a clock of its own, which makes it look for the arena's name when we want it. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the C library's are reserved */
 int clock_gettime(clockid_t clock, struct timespec *out)
 {
     int result = (int)syscall(SYS_clock_gettime, clock, out);
@@ -62,9 +63,12 @@ int clock_gettime(clockid_t clock, struct timespec *out)
     return result;
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the C library's are reserved */
 ssize_t writev(int fd, const struct iovec *parts, int count)
 {
-    const struct tally_carried *carried = count > 1 ? parts[1].iov_base : NULL;
+    if (count < 2)
+        return syscall(SYS_writev, fd, parts, count);
+    const struct tally_carried *carried = parts[1].iov_base;
     int nobody = 0;
     if (!is_second &&
         __atomic_compare_exchange_n(&scene.held, &nobody, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
