@@ -78,7 +78,10 @@ static const struct rule openai_responses[] = {
     {PATH("input_tokens_details", "cached_tokens"), Q(cache_read_tokens), IS, NULL},
     {PATH("input_token_details", "cached_tokens"), Q(cache_read_tokens), ELSE, NULL},
     {PATH("input_token_details", "cache_read"), Q(cache_read_tokens), ELSE, NULL}, /* LangChain */
+    {PATH("input_tokens_details", "cache_read_input_tokens"), Q(cache_read_tokens), ELSE,
+     NULL}, /* Perplexity */
     {PATH("input_tokens_details", "cache_write_tokens"), F(cache_write_tokens), IS, NULL},
+    {PATH("input_tokens_details", "cache_creation_input_tokens"), F(cache_write_tokens), ELSE, NULL},
     {PATH("input_token_details", "cache_creation"), F(cache_write_tokens), ELSE, NULL},
     {PATH("input_tokens_details", "audio_tokens"), Q(input_audio_tokens), IS, NULL},
     {PATH("input_token_details", "audio_tokens"), Q(input_audio_tokens), ELSE, NULL},
