@@ -180,6 +180,13 @@ static bool process_gone(const struct tally_identity *identity)
     return identity_gone(&process, tally_process.pid_namespace);
 }
 
+bool arena_abandoned(const struct arena_view *arena)
+{
+    const struct tally_board *board = arena_board(arena);
+    return __atomic_load_n(&arena->gone, __ATOMIC_RELAXED) &&
+           (board == &arena_no_board || process_gone(&board->agent));
+}
+
 bool arena_has_agent(const struct arena_view *arena)
 {
     char path[ARENA_SIBLING_MAX];

@@ -49,6 +49,10 @@ static inline const struct tally_board_lane *arena_board_lane(const struct tally
                                     : &lanes[lane];
 }
 
+/* Its name is gone, and so is the agent that served it (as far as can be seen): who holds the lock beside the name serves its
+ * successor. */
+bool arena_abandoned(const struct arena_view *arena);
+
 /* Whether an agent serves the arena, as far as one can tell; true if one cannot. Three system calls. */
 bool arena_has_agent(const struct arena_view *arena);
 

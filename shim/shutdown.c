@@ -70,11 +70,23 @@ struct target {
     uint64_t position;
 };
 
-/* The lanes' positions as they are now. */
-static size_t targets_take(struct target *targets, size_t room)
+/* What stands in carried files and in an arena that nobody serves: as what has been spilled. */
+static bool carried(const struct lane_view *lane)
+{
+    uint64_t tail = __atomic_load_n(&lane->tail, __ATOMIC_RELAXED);
+    return arena_abandoned(lane->arena) && __atomic_load_n(&lane->carried, __ATOMIC_RELAXED) >= tail &&
+           !durable(lane->arena, lane->lane, tail);
+}
+
+/* The lanes' positions as they are now. files: set if what some lane held stands in files. */
+static size_t targets_take(struct target *targets, size_t room, bool *files)
 {
     size_t count = 0;
     for (const struct lane_view *lane = first_lane(); lane; lane = lane->next) {
+        if (carried(lane)) {
+            *files = true;
+            continue;
+        }
         if (count < room)
             targets[count] = (struct target){lane, __atomic_load_n(&lane->tail, __ATOMIC_RELAXED)};
         count++;
@@ -117,16 +129,17 @@ static bool wait_targets(const struct target *targets, size_t count, uint64_t de
 static int wait_durable(uint64_t deadline)
 {
     struct target few[TARGETS_INLINE];
-    size_t count = targets_take(few, TARGETS_INLINE);
+    bool files = false;
+    size_t count = targets_take(few, TARGETS_INLINE, &files);
     if (count <= TARGETS_INLINE)
-        return wait_targets(few, count, deadline);
+        return wait_targets(few, count, deadline) && !files;
     /* More lanes may come while we allocate; theirs are not records that were there at entry. */
     size_t bytes = count * sizeof(struct target);
     struct target *many = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (many == MAP_FAILED)
         return 0;
-    size_t found = targets_take(many, count);
-    int result = wait_targets(many, found < count ? found : count, deadline);
+    size_t found = targets_take(many, count, &files);
+    int result = wait_targets(many, found < count ? found : count, deadline) && !files;
     munmap(many, bytes);
     return result;
 }

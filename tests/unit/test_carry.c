@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -32,6 +33,7 @@ static struct {
     uint64_t second_begins; /* where the second thread's piece of that lane begins */
     int second_done;        /* atomic */
     uint32_t held_lane;
+    int looks_at_the_clock;
     uint64_t highest[LANES];
 } scene;
 
@@ -58,6 +60,7 @@ static void note_numbers(uint32_t lane, const struct iovec *part)
 /* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the C library's are reserved */
 int clock_gettime(clockid_t clock, struct timespec *out)
 {
+    scene.looks_at_the_clock++;
     int result = (int)syscall(SYS_clock_gettime, clock, out);
     out->tv_sec += ahead_s;
     return result;
@@ -212,6 +215,35 @@ static void recorded_by_an_exit_handler(void **state)
     globfree(&files);
 }
 
+/* The arena's successor has an agent, which will never come to what stands in the old one: that is not waited for, and is not called durable. */
+static void shutdown_after_an_arena_has_gone(void **state)
+{
+    char path[300];
+    int status;
+    (void)state;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        struct flock whole = {.l_type = F_WRLCK};
+        scene.held = 1;
+        record(3);
+        snprintf(path, sizeof path, "%s/arena", scene.folder);
+        unlink(path);
+        ahead_s += 2;
+        record(1);
+        snprintf(path, sizeof path, "%s/arena.lock", scene.folder);
+        int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (fcntl(lock, F_OFD_SETLK, &whole))
+            _exit(2);
+        scene.looks_at_the_clock = 0;
+        int result = tally_shutdown(2000);
+        unlink(path);
+        _exit(result != TALLY_PUBLISHED ? 3 : scene.looks_at_the_clock > 20 ? 4 : 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 static int set_up(void **state)
 {
     const char *temporary = getenv("TMPDIR");
@@ -240,6 +272,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recorded_by_an_exit_handler), /* the first: its process must not have recorded yet */
+        cmocka_unit_test(shutdown_after_an_arena_has_gone),
         cmocka_unit_test(no_piece_goes_before_an_earlier_one),
         cmocka_unit_test(another_thread_sees_to_what_came_after),
     };
