@@ -315,16 +315,18 @@ static void a_list_of_a_relative_name_is_found_again(void **state)
 {
     struct room *room = *state;
     char here[ROOM_PATH_MAX];
-    char list[3 * ROOM_PATH_MAX] = "";
+    char list[4 * ROOM_PATH_MAX];
+    int used = 0;
     char *output;
 
     write_list(room, "1e-06");
     free(command_expect_success(
         room, "record --provider p --request-model m --input-tokens 100 --output-tokens 10"));
     assert_non_null(getcwd(here, sizeof(here)));
-    for (const char *at = here; at && *at && at[1]; at = strchr(at + 1, '/'))
-        strcat(list, list[0] ? "/.." : "..");
-    strcat(strcat(list, room->directory), "/prices.json");
+    for (const char *at = here; at && at[1] && used < ROOM_PATH_MAX; at = strchr(at + 1, '/'))
+        used += snprintf(list + used, sizeof(list) - (size_t)used, "%s", used ? "/.." : "..");
+    assert_true(used > 0 && used < ROOM_PATH_MAX);
+    snprintf(list + used, sizeof(list) - (size_t)used, "%s/prices.json", room->directory);
     assert_int_equal(list[0], '.');
     assert_int_equal(room_capture(room, &output, "tallyd", "--once", "--prices", list, NULL), 0);
     free(output);
