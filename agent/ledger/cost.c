@@ -115,6 +115,25 @@ static void set_basis(struct usage_row *row, const char *basis)
     row->cost_basis = (struct text){basis, (uint32_t)strlen(basis)};
 }
 
+/* A part greater than its whole: of a client that counts otherwise (Anthropic's own input leaves out what is cached), or of records
+ * that contradict each other. How much was used is not known then; the whole alone would be far too cheap. */
+static void doubt(struct quantities *quantities)
+{
+    static const uint8_t parts[][2] = {
+        {QUANTITY_cache_read_tokens, QUANTITY_input_tokens},
+        {QUANTITY_cache_write_5m_tokens, QUANTITY_input_tokens},
+        {QUANTITY_cache_write_1h_tokens, QUANTITY_input_tokens},
+        {QUANTITY_input_audio_tokens, QUANTITY_input_tokens},
+        {QUANTITY_input_image_tokens, QUANTITY_input_tokens},
+        {QUANTITY_reasoning_tokens, QUANTITY_output_tokens},
+        {QUANTITY_output_audio_tokens, QUANTITY_output_tokens},
+        {QUANTITY_output_image_tokens, QUANTITY_output_tokens},
+    };
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        if (quantities->of[parts[i][0]] > quantities->of[parts[i][1]])
+            quantities->of[parts[i][1]] = -1;
+}
+
 static void price_values(struct costing *costing, const struct usage_values *values,
                          const struct understood *understood, struct price_result *result)
 {
@@ -138,6 +157,7 @@ static void price_values(struct costing *costing, const struct usage_values *val
     for (size_t i = 0; i < COUNTS; i++)
         if (usage_number_known(values, counts[i].number))
             quantities.of[counts[i].quantity] = values->numbers[counts[i].number];
+    doubt(&quantities);
     price(costing->table, &costing->cache, &call, result);
 }
 

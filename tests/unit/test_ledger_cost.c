@@ -330,6 +330,26 @@ static void a_call_and_history_agree(void **state)
     kit_expect(kit, all, "anthropic|70000000|NULL|anthropic|1|70000000|0");
 }
 
+/* Anthropic's own counts taken for tally's: what was read from the cache is not in the input. */
+static void counts_that_cannot_be_have_no_price(void **state)
+{
+    struct kit *kit = *state;
+    introduce(kit);
+    for (int i = 0; i < 3; i++) {
+        struct pen p = usage("p", "m", NULL);
+        pen_u32(&p, TALLY_FIELD_input_tokens, 10);
+        pen_u32(&p, TALLY_FIELD_output_tokens, 10);
+        pen_u32(&p, TALLY_FIELD_cache_read_tokens, i == 1 ? 1000 : 10);
+        pen_u32(&p, TALLY_FIELD_reasoning_tokens, i == 2 ? 11 : 10);
+        tape_add(kit, 0, &p);
+    }
+    kit_drain(kit);
+    kit_expect(kit,
+               "SELECT group_concat(coalesce(cost_picodollars,'-')||':'||cost_basis||':'||input_tokens||':'||"
+               "cache_read_tokens) FROM usage",
+               "101000000:list:10:10,-:no_counts:10:1000,-:no_counts:10:10");
+}
+
 static void prices_of_no_database(void **state)
 {
     struct kit *kit = *state;
@@ -354,7 +374,8 @@ int main(void)
         TEST(unknown_shapes_are_counted),      TEST(a_stated_cost_is_kept_and_wins_where_it_is_believed),
         TEST(understood_counts_go_by_step),    TEST(a_list_changes_within_a_transaction),
         TEST(totals_do_not_overflow),          TEST(history_is_priced_anew),
-        TEST(a_call_and_history_agree),        TEST(prices_of_no_database),
+        TEST(a_call_and_history_agree),        TEST(counts_that_cannot_be_have_no_price),
+        TEST(prices_of_no_database),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
