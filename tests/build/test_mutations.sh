@@ -63,7 +63,8 @@ run_in() {
     # shellcheck disable=SC2046 # several
     (cd "$1" && make -s BUILD=build build/tests/runner/contain $(targets "$2")) || return 2
     case $2 in build/*) path=tests/$2.sh ;; esac
-    (cd "$1" && TALLY_TEST_FILTER=$3 tests/run --build build --timeout "$timeout" "$path")
+    # In its short form: that has to notice.
+    (cd "$1" && env -u TALLY_TEST_LONG TALLY_TEST_FILTER="$3" tests/run --build build --timeout "$timeout" "$path")
 }
 
 # What became of one run: passed, failed, or neither.
