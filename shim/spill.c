@@ -31,9 +31,9 @@ struct spill_log {
     uint32_t index;      /* of the present file, or of the last; 0: none yet */
     uint64_t generation; /* of the process; another: not begun yet */
     uint8_t id[16];
-    uint64_t number;                     /* of the last record acknowledged; 1: the CLIENT record alone */
-    uint64_t bytes;                      /* in the present file */
-    bool fresh;                          /* nothing acknowledged stands in it yet */
+    uint64_t number;             /* of the last record acknowledged; 1: the CLIENT record alone */
+    uint64_t bytes;              /* in the present file */
+    bool fresh;                  /* nothing acknowledged stands in it yet */
     char path[SPILL_PATH_BYTES]; /* empty: no file yet */
     uint32_t introduced[PROCESS_CLIENTS_MAX]; /* generation of each client object known in this log */
 };

@@ -9,7 +9,7 @@
 enum event_name { EVENT_NONE, EVENT_ARENA, EVENT_SPILL };
 
 struct events {
-    int poke; /* eventfd, for doorbell.h */
+    int poke;    /* eventfd, for doorbell.h */
     int inotify; /* or a negative errno value: there is none */
     int signals; /* signalfd: SIGTERM, SIGINT, SIGHUP */
     enum event_name (*relevant)(void *context, const char *name);

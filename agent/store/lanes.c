@@ -75,8 +75,8 @@ int store_arena_read(struct store *store, struct arena_row *row)
 
 int store_arena_known(struct store *store, const uint8_t uuid[16], char *path, size_t bytes)
 {
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_ARENA_PATH,
-                                              "SELECT path FROM arenas WHERE uuid=? AND spill_uid=-1");
+    sqlite3_stmt *statement =
+        store_statement(store, STATEMENT_ARENA_PATH, "SELECT path FROM arenas WHERE uuid=? AND spill_uid=-1");
     if (!statement)
         return -ENOMEM;
     bind_id(statement, 1, uuid);

@@ -21,16 +21,16 @@
                                  ">0 THEN " REST(name) "%" MILLION " END"
 
 /* clang-format off: the pieces of a statement read better as they are */
-static const char
-    add_sql[] =
-        "INSERT INTO usage_hourly(hour_unix_s," ROLLUP_TEXTS(COLUMN) "status," ROLLUP_SUMS(
-            COLUMN) "provider_cost_millions,provider_cost_picodollars,cost_millions,cost_picodollars) "
-                    "VALUES(?," ROLLUP_TEXTS(MARK) "?," ROLLUP_SUMS(
-                        MARK) "?,?,?,?)"
-                              " ON CONFLICT DO UPDATE SET " ROLLUP_SUMS(ADD)
-                                  ADD_MONEY("provider_cost", "provider_cost_calls+excluded.provider_cost_"
-                                                             "calls") "," ADD_MONEY(
-                                      "cost", "calls+excluded.calls-cost_unknown-excluded.cost_unknown");
+static const char add_sql[] =
+    "INSERT INTO usage_hourly(hour_unix_s," ROLLUP_TEXTS(COLUMN) "status," ROLLUP_SUMS(
+        COLUMN) "provider_cost_millions,provider_cost_picodollars,cost_millions,cost_picodollars) "
+                "VALUES(?," ROLLUP_TEXTS(MARK) "?," ROLLUP_SUMS(
+                    MARK) "?,?,?,?)"
+                          " ON CONFLICT DO UPDATE SET " ROLLUP_SUMS(ADD)
+                              ADD_MONEY("provider_cost",
+                                        "provider_cost_calls+excluded.provider_cost_"
+                                        "calls") "," ADD_MONEY("cost", "calls+excluded.calls-cost_unknown-"
+                                                                       "excluded.cost_unknown");
 /* clang-format on */
 
 static const char delete_sql[] =

@@ -189,9 +189,9 @@ static void money_of_many_calls_stays_whole(void **state)
     kit_feed(kit, 0, 15);
     kit_commit(kit);
     kit_drain(kit);
-    kit_expect(kit,
-               "SELECT provider_cost_millions,provider_cost_picodollars,provider_cost_calls FROM usage_hourly",
-               "20|0|20");
+    kit_expect(
+        kit, "SELECT provider_cost_millions,provider_cost_picodollars,provider_cost_calls FROM usage_hourly",
+        "20|0|20");
 }
 
 /* ---- retention ---- */
