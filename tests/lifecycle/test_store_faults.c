@@ -47,7 +47,7 @@ static void locked_by_an_operator(void **state)
     snprintf(command, sizeof(command), "exec sqlite3 '%s/usage.db' >/dev/null", room->state);
     FILE *holder = popen(command, "we");
     assert_non_null(holder);
-    fputs("BEGIN IMMEDIATE;\n", holder);
+    fputs(".timeout 60000\nBEGIN IMMEDIATE;\n", holder); /* the agent may hold it at this moment */
     fflush(holder);
     struct program *client = room_start(room, "client", "background=2", "await=1", "stop", "exit=0", NULL);
     wait_until(said(room, "another program holds the database's lock"));
