@@ -10,21 +10,6 @@
 #include <tally/abi.h>
 #include <tally/spill.h>
 
-static bool said(const struct room *room, const char *words)
-{
-    char path[ROOM_PATH_MAX];
-    char line[1200];
-    bool found = false;
-
-    snprintf(path, sizeof(path), "%s/agent.log", room->directory);
-    FILE *file = fopen(path, "re");
-    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL)
-        found = strstr(line, words) != NULL;
-    if (file != NULL)
-        fclose(file);
-    return found;
-}
-
 /* As systemd's RemoveIPC: everything of the user's in /dev/shm. */
 static void remove_ipc(const struct room *room)
 {
@@ -187,7 +172,7 @@ static void killed_in_a_deleted_arena(void **state)
     room_await_stage(room, 2);
     room_kill(room, client);
     agent_start(room);
-    wait_until(said(room, "that were known are gone"));
+    wait_until(agent_said(room, "that were known are gone"));
     books_expect_text(room, "arena_deleted|1|NULL",
                       "SELECT cause || '|' || count(*) || '|' || ifnull(sum(records), 'NULL') FROM losses");
     assert_int_equal(books_number(room, "SELECT count(*) FROM clients WHERE ended = 'died' AND complete = 0"),
@@ -277,7 +262,7 @@ static void noise_that_was_carried_over(void **state)
     }
     room_run(room, "client", "record=10", "exit=0", NULL);
     wait_until(books_number(room, "SELECT count(*) FROM usage") == 20);
-    wait_until(said(room, "it is no spill file of this version"));
+    wait_until(agent_said(room, "it is no spill file of this version"));
     wait_until(books_spill_files(room) <= FILES / 11 + 1 + FILES / 7 + 1);
     agent_stop(room);
     assert_int_equal(books_number(room, "SELECT count(*) FROM lanes WHERE lane < 20 AND lost <> 0"), 0);
@@ -366,7 +351,7 @@ static void boards_and_locks_go(void **state)
     room_go(room, 1);
     room_expect_exit(room, client, 0);
     assert_int_equal(room_result(room, 0), 1); /* TALLY_DURABLE */
-    wait_until(said(room, "making a new one"));
+    wait_until(agent_said(room, "making a new one"));
     books_await_ended(room);
     books_expect_complete(room, room_refused(room)); /* while no agent was there */
     agent_stop(room);
@@ -410,7 +395,7 @@ static void host_restarted(void **state)
     fclose(file);
     assert_int_equal(mount(path, "/proc/sys/kernel/random/boot_id", NULL, MS_BIND, NULL), 0);
     agent_start(room);
-    wait_until(said(room, "that were known are gone"));
+    wait_until(agent_said(room, "that were known are gone"));
     /* a lane of the first and three of the second were in use; how far, nobody knows */
     books_expect_text(room, "host_restart|4|NULL",
                       "SELECT cause || '|' || count(*) || '|' || ifnull(sum(records), 'NULL') FROM losses");
@@ -512,7 +497,7 @@ static void the_name_is_a_strangers(void **state)
     room_run(room, "client", "record=10", "exit=0", NULL);
     agent_start(room);
     wait_until(books_number(room, "SELECT count(*) FROM usage") == 20);
-    assert_true(said(room, "is not to be trusted"));
+    assert_true(agent_said(room, "is not to be trusted"));
     assert_int_equal(books_number(room, "SELECT count(*) FROM arenas"), 1);
     /* without a runtime folder: spill files, which are taken in too */
     assert_int_equal(unsetenv("XDG_RUNTIME_DIR"), 0);
@@ -556,7 +541,7 @@ static void another_user_speaks_for_no_arena(void **state)
     wait_until(books_number(room, "SELECT count(*) FROM usage") == 10);
     record.checksum = tally_checksum(&record, record.length);
     forge_parcel(room, 1, 65534, &carried, &record, sizeof(record));
-    wait_until(said(room, "it is about an arena of another user"));
+    wait_until(agent_said(room, "it is about an arena of another user"));
     room_run(room, "client", "record=10", "exit=0", NULL);
     wait_until(books_number(room, "SELECT count(*) FROM usage") == 20);
     agent_stop(room);
@@ -584,7 +569,7 @@ static void other_versions_are_left_alone(void **state)
     agent_start(room);
     room_run(room, "client", "record=10", "exit=0", NULL);
     wait_until(books_number(room, "SELECT count(*) FROM usage") == 10);
-    wait_until(said(room, "v0 is of version 0") && said(room, "v2 is of version 2"));
+    wait_until(agent_said(room, "v0 is of version 0") && agent_said(room, "v2 is of version 2"));
     expect_doctor(room, "v0 is of layout 0");
     expect_doctor(room, "v2 is of layout 2");
     agent_stop(room);

@@ -45,21 +45,6 @@ static void clock_set(int64_t ahead)
     __atomic_store_n(ahead_ns, ahead, __ATOMIC_RELAXED);
 }
 
-static bool said(const struct room *room, const char *words)
-{
-    char path[ROOM_PATH_MAX];
-    char line[1200];
-    bool found = false;
-
-    snprintf(path, sizeof(path), "%s/agent.log", room->directory);
-    FILE *file = fopen(path, "re");
-    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL)
-        found = strstr(line, words) != NULL;
-    if (file != NULL)
-        fclose(file);
-    return found;
-}
-
 /* ---- records ---------------------------------------------------------------------------------- */
 
 static void stepped_under_load(void **state)
@@ -166,7 +151,7 @@ static void a_year_ahead_for_a_moment_deletes_nothing(void **state)
     room_await_stage(room, 1);
     wait_until(books_number(room, "SELECT count(*) FROM usage") == 101);
     clock_set(YEAR_NS);
-    wait_until(said(room, "the clock has been stepped by"));
+    wait_until(agent_said(room, "the clock has been stepped by"));
     room_run(room, "client", "record=10", "exit=0", NULL);
     wait_until(books_number(room, "SELECT count(*) FROM usage") == 111);
     clock_set(0);
@@ -174,7 +159,7 @@ static void a_year_ahead_for_a_moment_deletes_nothing(void **state)
     /* SIGHUP, with another age: two seconds. Now they are old by the right clock too, and those of the year to come are not. */
     write_config(room, "2s");
     assert_int_equal(kill(room->agent, SIGHUP), 0);
-    wait_until(said(room, "configuration read again"));
+    wait_until(agent_said(room, "configuration read again"));
     wait_until(books_number(room, "SELECT count(*) FROM usage") == 10);
     assert_int_equal(books_number(room, "SELECT sum(calls) FROM usage_hourly"), 111);
     room_go(room, 1);

@@ -55,30 +55,6 @@ static void start_priced(struct room *room, char config[ROOM_PATH_MAX])
     agent_start(room);
 }
 
-static char *read_log(const struct room *room)
-{
-    char path[ROOM_PATH_MAX];
-    char *text = NULL;
-    size_t size = 0;
-
-    path_of(room, "agent.log", path);
-    FILE *file = fopen(path, "re");
-    assert_non_null(file);
-    if (getdelim(&text, &size, '\0', file) < 0)
-        text = strdup("");
-    fclose(file);
-    return text;
-}
-
-static bool log_says(const struct room *room, const char *words)
-{
-    char *text = read_log(room);
-    bool says = strstr(text, words) != NULL;
-
-    free(text);
-    return says;
-}
-
 static void call(const struct room *room)
 {
     free(command_expect_success(room, CALL));
@@ -97,14 +73,14 @@ static void a_list_is_read_again_while_the_agent_runs(void **state)
     books_expect_text(room, "200000000", COSTS);
     write_list(room, "2e-06");
     kill(room->agent, SIGHUP);
-    wait_until(log_says(room, "prices.json: 1 models"));
+    wait_until(agent_said(room, "prices.json: 1 models"));
     call(room);
     /* One that is not sound: the old one stays, and one sentence says where it is wrong. */
     write_list(room, "\"cheap\"");
     kill(room->agent, SIGHUP);
-    wait_until(log_says(room,
-                        "\"p/m\": \"input_cost_per_token\": must be a number; the price list that was in use "
-                        "stays in use"));
+    wait_until(agent_said(
+        room, "\"p/m\": \"input_cost_per_token\": must be a number; the price list that was in use "
+              "stays in use"));
     call(room);
     books_expect_text(room, "200000000,300000000,300000000", COSTS);
     books_expect_text(room, "1,2,2", "SELECT group_concat(price_table_id) FROM usage");

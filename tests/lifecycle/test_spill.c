@@ -44,21 +44,6 @@ static void find_file(const struct room *room, const char *folder, char path[ROO
     assert_true(path[0] != '\0');
 }
 
-static bool log_says(const struct room *room, const char *words)
-{
-    char path[ROOM_PATH_MAX];
-    char line[1000];
-    bool found = false;
-
-    snprintf(path, sizeof(path), "%s/agent.log", room->directory);
-    FILE *file = fopen(path, "re");
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-        found = found || strstr(line, words) != NULL;
-    if (file != NULL)
-        fclose(file);
-    return found;
-}
-
 /* ---- where from, who takes it --------------------------------------------------------- */
 
 static void by_default_a_full_lane_spills(void **state)
@@ -414,9 +399,9 @@ static void what_is_no_spill_file_is_left_alone(void **state)
     agent_start(room);
     room_run(room, "client", "together=3,300", "exit=0", NULL);
     wait_until(books_number(room, "SELECT count(*) FROM usage") == 900);
-    assert_true(log_says(room, "1.spill is left alone"));
-    assert_true(log_says(room, "2.spill is left alone"));
-    assert_true(log_says(room, "3.spill is left alone"));
+    assert_true(agent_said(room, "1.spill is left alone"));
+    assert_true(agent_said(room, "2.spill is left alone"));
+    assert_true(agent_said(room, "3.spill is left alone"));
     wait_until(books_spill_files(room) == 3); /* files are removed after the commit */
     struct audit audit;
     books_audit(room, &audit);
@@ -438,7 +423,7 @@ static void a_strangers_file_is_left_alone(void **state)
     if (chown(path, 4711, 4711) != 0)
         skip_because("no right to give files away");
     agent_resume(room);
-    wait_until(log_says(room, "belongs to a user who is not served"));
+    wait_until(agent_said(room, "belongs to a user who is not served"));
     assert_int_equal(books_spill_files(room), 1);
     assert_int_equal(chown(path, 0, 0), 0);
     /* it is said once and looked at no more; the next agent looks again */

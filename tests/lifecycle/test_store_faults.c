@@ -8,21 +8,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-static bool said(const struct room *room, const char *words)
-{
-    char path[ROOM_PATH_MAX];
-    char line[1200];
-    bool found = false;
-
-    snprintf(path, sizeof(path), "%s/agent.log", room->directory);
-    FILE *file = fopen(path, "re");
-    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL)
-        found = strstr(line, words) != NULL;
-    if (file != NULL)
-        fclose(file);
-    return found;
-}
-
 static bool all_in(const struct room *room)
 {
     return books_spill_files(room) == 0 &&
@@ -50,7 +35,7 @@ static void locked_by_an_operator(void **state)
     fputs(".timeout 60000\nBEGIN IMMEDIATE;\n", holder); /* the agent may hold it at this moment */
     fflush(holder);
     struct program *client = room_start(room, "client", "background=2", "await=1", "stop", "exit=0", NULL);
-    wait_until(said(room, "another program holds the database's lock"));
+    wait_until(agent_said(room, "another program holds the database's lock"));
     uint64_t before = room_acknowledged(room);
     wait_until(room_acknowledged(room) >= before + 2000);
     assert_true(books_spill_files(room) > 0);
@@ -62,7 +47,7 @@ static void locked_by_an_operator(void **state)
     fputs("ROLLBACK;\n", holder);
     pclose(holder);
     wait_until(all_in(room));
-    wait_until(said(room, "the database works again"));
+    wait_until(agent_said(room, "the database works again"));
     books_await_ended(room);
     books_expect_complete(room, 0);
     tries(room_acknowledged(room), "records while another program held the lock");
@@ -104,7 +89,7 @@ static void full_and_back(void **state)
         close(file);
         room_run(room, "client", "record=1500", "exit=0", NULL);
         assert_int_equal(room_refused(room), 0);
-        wait_until(said(room, "make room on its file system"));
+        wait_until(agent_said(room, "make room on its file system"));
         assert_true(books_spill_files(room) > 0);
         assert_int_equal(unlink(path), 0);
         wait_until(all_in(room));
@@ -181,7 +166,7 @@ static void a_second_agent_takes_the_database_over(void **state)
     wait_until(waitpid(room->agent, &status, WNOHANG) == room->agent);
     room->agent = 0;
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-    assert_true(said(room, "another agent has taken over the database"));
+    assert_true(agent_said(room, "another agent has taken over the database"));
     agent_start(room);
     books_expect_ends(room, 2, 0, 0);
     assert_int_equal(books_number(room, "SELECT count(*) FROM usage"), 20);

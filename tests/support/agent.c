@@ -171,3 +171,18 @@ void agent_recover(struct room *room)
     free(output);
     assert_int_equal(status, 0);
 }
+
+bool agent_said(const struct room *room, const char *words)
+{
+    char path[ROOM_PATH_MAX];
+    char line[1200];
+    bool found = false;
+
+    snprintf(path, sizeof(path), "%s/agent.log", room->directory);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL)
+        found = strstr(line, words) != NULL;
+    if (file != NULL)
+        fclose(file);
+    return found;
+}

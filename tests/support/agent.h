@@ -14,6 +14,8 @@ void agent_kill(struct room *room);
 void agent_pause(struct room *room);
 void agent_resume(struct room *room);
 bool agent_running(const struct room *room);
+/* Whether a line of what its agents have said holds these words. */
+bool agent_said(const struct room *room, const char *words);
 /* From now on the agent is one built with ASan and UBSan, as fuzz targets are. Returns whether there is one. */
 bool agent_sanitized(struct room *room);
 
