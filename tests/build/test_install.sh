@@ -58,14 +58,15 @@ compile_static() {
 }
 runs() {
     local output
-    output=$(TALLY_ARENA=$arena LD_LIBRARY_PATH=$root/opt/tally/lib "$1") || { echo "status $?: $output" && return 1; }
+    output=$(TALLY_ARENA=$arena TALLY_SERVICE=install-$$ LD_LIBRARY_PATH=$root/opt/tally/lib "$1") || { echo "status $?: $output" && return 1; }
     echo "$output"
     [ "$output" = "$(package --modversion) 0" ]
 }
-persisted() { # what both programs wrote is there for the installed command to take in
+persisted() { # what both programs wrote is there for the installed command to take in; and whatever lies in the machine's common spill folder
     mkdir -p "$TMPDIR/state"
     TALLY_ARENA=$arena "$root/opt/tally/bin/tally" recover --state-dir "$TMPDIR/state" &&
-        [ "$(sqlite3 "$TMPDIR/state/usage.db" 'SELECT count(*), sum(input_tokens) FROM usage')" = '6|4872' ]
+        [ "$(sqlite3 "$TMPDIR/state/usage.db" "SELECT count(*), sum(input_tokens) FROM usage
+            JOIN clients ON clients.id = client_id WHERE service = 'install-$$'")" = '6|4872' ]
 }
 unit_points_to_it() {
     grep -q '^ExecStart=/opt/tally/bin/tallyd' "$root/opt/tally/lib/systemd/system/tallyd.service"
