@@ -3,7 +3,7 @@
  *     contain --timeout SECONDS --report FILE -- PROGRAM [ARGUMENT...]
  *
  * The program gets its own session, /dev/null as input and, where we may mount, a
- * /dev/shm of its own, so that neither other tests nor other users of the machine
+ * /dev/shm and /var/lib/tally of its own, so that neither other tests nor other users of the machine
  * can be mistaken for leaks or be hit by them. contain is the subreaper of all that
  * descends from it: a process that the test forgets comes to us, wherever it
  * daemonised to, is reported, and killed.
@@ -68,8 +68,12 @@ static void refuse(const char *what)
 
 static bool shm_isolate(void)
 {
-    return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-           mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") == 0;
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") != 0)
+        return false;
+    /* Where it is there at all: an agent would take in, and keep, what clients of other tests have spilled there. */
+    (void)mount("tmpfs", "/var/lib/tally", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700");
+    return true;
 }
 
 static bool was_there(const char *name)
