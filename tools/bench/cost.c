@@ -82,8 +82,8 @@ static int64_t parse_alone(void)
 /* Microseconds. */
 static double per_record(int64_t ns)
 {
-    const double records = (double)PASSES * (double)CALLS;
-    return (double)ns / 1000 / records;
+    const size_t records = PASSES * CALLS;
+    return (double)ns / 1000 / (double)records;
 }
 
 void bench_cost(const struct plan *plan)
