@@ -31,6 +31,8 @@ TOOL_PACKAGES := smartcols libcjson
 TEST_PACKAGES := cmocka libcjson
 
 SHIM_SOURCES := $(wildcard shim/*.c)
+CAPTURE_SOURCES := $(wildcard shim/capture/*.c)
+PRELOAD_SOURCES := $(wildcard shim/preload/*.c)
 AGENT_SOURCES := $(wildcard agent/*/*.c)
 TOOL_SOURCES := $(wildcard tools/tally/*.c)
 SUPPORT_SOURCES := $(wildcard tests/support/*.c)
@@ -45,6 +47,8 @@ CRASH_SOURCES := $(filter-out tests/crash/test_%,$(wildcard tests/crash/*.c))
 
 object = $(1:%.c=$(BUILD)/%.o)
 SHIM_OBJECTS := $(call object,$(SHIM_SOURCES))
+CAPTURE_OBJECTS := $(call object,$(CAPTURE_SOURCES))
+PRELOAD_OBJECTS := $(call object,$(PRELOAD_SOURCES))
 AGENT_OBJECTS := $(call object,$(AGENT_SOURCES))
 TOOL_OBJECTS := $(call object,$(TOOL_SOURCES))
 SUPPORT_OBJECTS := $(call object,$(SUPPORT_SOURCES))
@@ -62,7 +66,7 @@ FUZZERS := $(filter-out $(FUZZ_SEEDS),$(FUZZ_SOURCES:%.c=$(BUILD)/%))
 TESTS := $(UNIT_TESTS) $(SCRIPT_TESTS) $(PROCESS_TESTS)
 
 .PHONY: all
-all: $(BUILD)/libtally.so $(BUILD)/libtally.a $(BUILD)/tallyd $(BUILD)/tally
+all: $(BUILD)/libtally.so $(BUILD)/libtally.a $(BUILD)/libtally-preload.so $(BUILD)/tallyd $(BUILD)/tally
 
 .PHONY: help
 help:
@@ -114,7 +118,7 @@ $(BUILD)/agent/%.inc: agent/%
 $(AGENT_OBJECTS): | $(SQL)
 $(BUILD)/agent/store/schema.o $(BUILD)/agent/price/table.o: $(SQL)
 
--include $(patsubst %.c,$(BUILD)/%.d,$(SHIM_SOURCES) $(AGENT_SOURCES) $(wildcard agent/*.c) $(TOOL_SOURCES) $(DEMO_SOURCES) \
+-include $(patsubst %.c,$(BUILD)/%.d,$(SHIM_SOURCES) $(CAPTURE_SOURCES) $(PRELOAD_SOURCES) $(AGENT_SOURCES) $(wildcard agent/*.c) $(TOOL_SOURCES) $(DEMO_SOURCES) \
   $(BENCH_SOURCES) $(SUPPORT_SOURCES) $(UNIT_SOURCES) $(PROCESS_SOURCES) $(HELPER_SOURCES) $(CRASH_SOURCES) \
   $(FUZZ_SOURCES) \
   tools/layout/dump.c tests/runner/contain.c)
@@ -129,6 +133,13 @@ $(BUILD)/libtally.so: $(BUILD)/libtally.so.$(VERSION)
 $(BUILD)/libtally.a: $(SHIM_OBJECTS)
 	@rm -f $@
 	$(call say,AR)$(AR) rcs $@ $^
+# What captures, for unit tests and fuzz targets; with all of libtally and the interposers it is what programs are preloaded with.
+$(BUILD)/libcapture.a: $(CAPTURE_OBJECTS)
+	@rm -f $@
+	$(call say,AR)$(AR) rcs $@ $^
+$(BUILD)/libtally-preload.so: $(SHIM_OBJECTS) $(CAPTURE_OBJECTS) $(PRELOAD_OBJECTS) shim/preload/preload.map
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libtally-preload.so -Wl,--version-script,shim/preload/preload.map \
+	  -Wl,-z,nodelete -Wl,-z,defs -Wl,-Bsymbolic -o $@ $(filter %.o,$^)
 $(BUILD)/libagent.a: $(AGENT_OBJECTS)
 	@rm -f $@
 	$(call say,AR)$(AR) rcs $@ $^
@@ -146,7 +157,7 @@ $(LAYOUT) $(RUNNER): %: %.o
 	$(link)
 
 # ---- tests, demo, bench ----------------------------------------------------------
-$(UNIT_TESTS): %: %.o $(BUILD)/tests/support/filter.o $(BUILD)/libtools.a $(BUILD)/libagent.a $(BUILD)/libtally.a
+$(UNIT_TESTS): %: %.o $(BUILD)/tests/support/filter.o $(BUILD)/libtools.a $(BUILD)/libagent.a $(BUILD)/libcapture.a $(BUILD)/libtally.a
 	$(link) $(TEST_LIBS) $(AGENT_LIBS) $(TOOL_LIBS)
 $(filter $(BUILD)/tests/crash/%,$(PROCESS_TESTS)): $(CRASH_OBJECTS)
 $(PROCESS_TESTS): %: %.o $(SUPPORT_OBJECTS) $(BUILD)/libagent.a $(BUILD)/libtally.a
@@ -205,7 +216,7 @@ check-this-sanitizer:
 FUZZ_CC ?= clang-14
 FUZZ_SANITIZE := fuzzer-no-link,address,undefined
 $(FUZZERS): private LDFLAGS += -fsanitize=fuzzer
-$(FUZZERS) $(FUZZ_SEEDS): %: %.o $(BUILD)/libagent.a $(BUILD)/libtally.a
+$(FUZZERS) $(FUZZ_SEEDS): %: %.o $(BUILD)/libagent.a $(BUILD)/libcapture.a $(BUILD)/libtally.a
 	$(link) $(AGENT_LIBS)
 .PHONY: fuzz fuzzers fuzzers-here
 fuzzers:

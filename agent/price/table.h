@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "price/decimal.h"
-#include "price/digest.h"
+#include "digest.h"
 #include "price/rates.h"
 
 #define PRICE_ERROR_BYTES    512

@@ -1,5 +1,5 @@
 /* digest.c: SHA-256 after FIPS 180-4. */
-#include "price/digest.h"
+#include "digest.h"
 
 #include <stdint.h>
 #include <stdio.h>
