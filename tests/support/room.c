@@ -281,8 +281,7 @@ void room_kill(struct room *room, struct program *program)
     room_expect_signal(room, program, SIGKILL);
 }
 
-/* Whoever inherits it may take a moment to reap it: a zombie is gone enough. */
-static bool orphan_gone(pid_t pid)
+char room_state_letter(pid_t pid)
 {
     char path[64];
     char text[512] = "";
@@ -290,11 +289,19 @@ static bool orphan_gone(pid_t pid)
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
-        return true;
+        return '\0';
     ssize_t got = read(file, text, sizeof(text) - 1);
     close(file);
     const char *name_end = strrchr(text, ')');
-    return got <= 0 || name_end == NULL || name_end[2] == 'Z';
+    return got > 0 && name_end != NULL ? name_end[2] : '\0';
+}
+
+/* Whoever inherits it may take a moment to reap it: a zombie is gone enough. */
+static bool orphan_gone(pid_t pid)
+{
+    char letter = room_state_letter(pid);
+
+    return letter == '\0' || letter == 'Z';
 }
 
 void room_wait_for_orphan(const struct room *room, pid_t pid)

@@ -61,6 +61,9 @@ void room_expect_exit(struct room *room, struct program *program, int status);
 void room_expect_signal(struct room *room, struct program *program, int signal_number);
 void room_kill(struct room *room, struct program *program); /* SIGKILL, and wait */
 
+/* What its first thread does, as ps(1) says it: 'S' is asleep, until something happens; 0: there is no such process. */
+char room_state_letter(pid_t pid);
+
 /* Wait until a process that is not our child is gone. */
 void room_wait_for_orphan(const struct room *room, pid_t pid);
 
