@@ -59,6 +59,10 @@ size_t body_usage_json(const struct body *body, char *out, size_t capacity);
 /* Whether a usage object with counts stood at a place that the table knows: enough to take an unknown host for an LLM's API. */
 bool body_has_counts(const struct body *body);
 
+/* Whether the answer says itself that it is over ([DONE], message_stop, response.completed, "done":true, the end of the one document):
+ * many programs close the connection then, without reading on. */
+bool body_is_over(const struct body *body);
+
 /* A value; empty: not stated. Valid until the next call. */
 const char *body_text(const struct body *body, enum body_value which);
 /* "stream": true. */
