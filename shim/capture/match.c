@@ -101,10 +101,10 @@ static const struct {
     {"*", "/model/*/invoke-with-response-stream", CHAT, true},
     {"*", "/model/*/invoke", NULL, false},
     /* Cohere, Voyage, Jina */
-    {"*cohere.*", "/v1/chat", CHAT, false},
-    {"*cohere.*", "/v2/chat", CHAT, false},
-    {"*cohere.*", "/v1/generate", TEXT, false},
-    {"*cohere.*", "/v*/embed", EMBEDDINGS, false},
+    {"api.cohere.*", "/v1/chat", CHAT, false},
+    {"api.cohere.*", "/v2/chat", CHAT, false},
+    {"api.cohere.*", "/v1/generate", TEXT, false},
+    {"api.cohere.*", "/v*/embed", EMBEDDINGS, false},
     {"*", "/v*/rerank", RERANK, false},
     /* Mistral */
     {"*mistral.ai", "/v1/conversations*", CHAT, false},
