@@ -38,7 +38,7 @@ enum real_owner {
 /* Whose code `address` is. */
 enum real_owner real_owner_of(const void *address);
 
-/* One function that is interposed: static, with its name alone filled in: {"SSL_read"}. */
+/* One function that is interposed: static, with its name alone filled in: {.name = "SSL_read"}. */
 #define REAL_FUNCTION_CALLERS 8
 struct real_function {
     const char *name;
