@@ -342,6 +342,8 @@ void price_by(const struct price_entry *entry, const struct price_call *call, st
     out->tier = tier_of(entry, call->quantities->of[QUANTITY_input_tokens]);
     if (factor_of(entry, call, &out->factor))
         worse(out, PRICE_TOO_LARGE);
+    if (entry->by_time)
+        worse(out, PRICE_NO_RATE);
     price_side(pricing, true);
     price_side(pricing, false);
     add_line(pricing, RATE_query, has(pricing, RATE_query) ? COUNT(search_units) : 0, 0);

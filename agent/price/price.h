@@ -23,7 +23,7 @@ struct price_call {
 enum price_outcome {
     PRICE_KNOWN,
     PRICE_NO_MODEL,  /* the list has no entry */
-    PRICE_NO_RATE,   /* the entry has no price for something that was used */
+    PRICE_NO_RATE,   /* the entry has no price for something that was used, or another at other hours */
     PRICE_NO_COUNTS, /* how much was used is not known */
     PRICE_TOO_LARGE, /* beyond 9.2 million dollars */
     PRICE_OUTCOMES

@@ -369,13 +369,21 @@ static int read_word(struct reading *reading, struct price_entry *entry)
     int result = read_text(reading, &text);
     if (result)
         return result;
-    if (is(reading->key, "mode"))
+    if (is(reading->key, "mode")) {
         entry->makes_images = is(text, "image_generation") || is(text, "image_edit");
-    else if (is(reading->key, "web_search_billing_unit"))
+    } else if (is(reading->key, "web_search_billing_unit")) {
         entry->search_each = is(text, "per_query");
-    else
+    } else {
+        entry->date = text;
         newest_date(reading->table, text);
+    }
     return 0;
+}
+
+/* What only people read must not cost them the list. */
+static int read_remark(struct reading *reading, struct price_text *out)
+{
+    return scan_peek(&reading->scan) == SCAN_STRING ? read_text(reading, out) : skip(reading);
 }
 
 static int read_value(struct reading *reading, struct price_entry *entry)
@@ -400,6 +408,11 @@ static int read_value(struct reading *reading, struct price_entry *entry)
         return read_tiers(reading);
     if (is(key, "provider_specific_entry"))
         return read_specific(reading, entry);
+    if (is(key, "source"))
+        return read_remark(reading, &entry->source);
+    if (is(key, "price_note"))
+        return read_remark(reading, &entry->note);
+    entry->by_time |= is(key, "off_peak_pricing") || is(key, "pricing_periods");
     result = read_uplift(reading, entry, &taken);
     return result || taken ? result : skip(reading);
 }
@@ -493,7 +506,8 @@ static int new_entry(struct reading *reading, struct price_text name, struct pri
         reading->entry_capacity = capacity;
     }
     *out = &table->entries[table->entry_count];
-    **out = (struct price_entry){.name = name, .provider = {"", 0}};
+    **out = (struct price_entry){
+        .name = name, .provider = {"", 0}, .source = {"", 0}, .date = {"", 0}, .note = {"", 0}};
     return 0;
 }
 

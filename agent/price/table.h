@@ -46,6 +46,9 @@ struct price_factor {
 struct price_entry {
     struct price_text name;     /* "azure/gpt-4o" */
     struct price_text provider; /* litellm_provider; "" if the entry has none */
+    struct price_text source;   /* where its prices are from, as the list says; "" if it does not */
+    struct price_text date;     /* when they were so, "2026-08"; "" */
+    struct price_text note;     /* for people; "" */
     const struct price_cell *cells;
     const struct price_factor *factors;
     size_t first_cell, first_factor; /* read.c's: where they are while the lists still grow */
@@ -55,6 +58,7 @@ struct price_entry {
     bool inclusive;     /* a tier begins at its number of tokens, not above it */
     bool makes_images;  /* mode image_generation */
     bool search_each;   /* a search is billed by the query, even where others bill by the prompt */
+    bool by_time;       /* it costs something else at other hours, which are not read: its cost is unknown */
     uint64_t tiers[PRICE_TIERS_MAX]; /* ascending; tier n holds above tiers[n - 1] tokens of input */
 };
 

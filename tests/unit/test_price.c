@@ -247,6 +247,45 @@ static void the_built_in_list_is_sound(void **state)
     price_table_free(table);
 }
 
+/* Each entry says where its prices were read, and when they were so. */
+static void the_built_in_list_says_where_it_is_from(void **state)
+{
+    static const char from_list[] = "LiteLLM's list, ";
+    static const char quoted[] = "as others quote https://";
+    struct price_table *table;
+    int pages = 0;
+    (void)state;
+    if (price_table_builtin(&table, error))
+        fail_msg("%s", error);
+    for (uint32_t i = 0; i < table->entry_count; i++) {
+        const struct price_entry *entry = &table->entries[i];
+        bool page = entry->source.length > 8 && !memcmp(entry->source.data, "https://", 8);
+        pages += page;
+        if (!page && strncmp(entry->source.data, from_list, sizeof(from_list) - 1) != 0 &&
+            strncmp(entry->source.data, quoted, sizeof(quoted) - 1) != 0)
+            fail_msg("%.*s does not say where it is from", (int)entry->name.length, entry->name.data);
+        if (entry->date.length < 7 || memcmp(entry->date.data, "20", 2) != 0 || entry->date.data[4] != '-')
+            fail_msg("%.*s has no date", (int)entry->name.length, entry->name.data);
+    }
+    assert_true(pages > 80);
+    price_table_free(table);
+}
+
+static void remarks_are_kept_and_cost_nobody_a_list(void **state)
+{
+    struct price_table *table;
+    (void)state;
+    table = list("{\"m\": {\"input_cost_per_token\": 1, \"source\": \"a page\", \"price_date\": \"2026-09\","
+                 " \"price_note\": \"so far\"},"
+                 " \"n\": {\"input_cost_per_token\": 1, \"source\": [\"a\", 1], \"price_note\": {}}}");
+    assert_int_equal(table->entries[0].source.length, 6);
+    assert_memory_equal(table->entries[0].date.data, "2026-09", 7);
+    assert_memory_equal(table->entries[0].note.data, "so far", 6);
+    assert_int_equal(
+        table->entries[1].source.length + table->entries[1].note.length + table->entries[1].date.length, 0);
+    price_table_free(table);
+}
+
 static uint64_t picodollars_of(const struct price_entry *entry, enum price_rate rate,
                                enum price_service service)
 {
@@ -568,6 +607,13 @@ static void what_is_not_known_is_not_zero(void **state)
     expect_unknown(IN_OUT, "input_tokens=5 output_tokens=5 web_searches=1", PRICE_NO_RATE);
     expect_unknown("\"input_cost_per_image\": 1", "input_tokens=5 output_tokens=5", PRICE_NO_RATE);
     expect_unknown("\"input_cost_per_token\": 1", "input_tokens=1000000000000", PRICE_TOO_LARGE);
+    /* by the hour, or until a day: which of the prices it was is not known */
+    expect_unknown(
+        IN_OUT ", \"off_peak_pricing\": {\"hours_utc\": \"16:30-00:30\", \"input_cost_per_token\": 5e-07}",
+        "input_tokens=5 output_tokens=5", PRICE_NO_RATE);
+    expect_unknown(IN_OUT ", \"pricing_periods\": [{\"input_cost_per_token\": 5e-07}]",
+                   "input_tokens=5 output_tokens=5", PRICE_NO_RATE);
+    expect(IN_OUT ", \"off_peak_pricing\": null", "input_tokens=5 output_tokens=0", 5);
     expect_unknown("\"source\": \"no price\"}, \"n\": {\"input_cost_per_token\": 1", "input_tokens=1",
                    PRICE_NO_MODEL);
 }
@@ -607,6 +653,8 @@ int main(void)
         cmocka_unit_test(a_list_cut_short_anywhere_is_refused),
         cmocka_unit_test(what_is_not_known_is_passed_over),
         cmocka_unit_test(the_built_in_list_is_sound),
+        cmocka_unit_test(the_built_in_list_says_where_it_is_from),
+        cmocka_unit_test(remarks_are_kept_and_cost_nobody_a_list),
         cmocka_unit_test(the_built_in_list_is_anthropic_s),
         cmocka_unit_test(an_entry_is_found),
         cmocka_unit_test(kinds_without_a_price_cost_what_they_are_part_of),

@@ -5,6 +5,7 @@
 #include "price/price.h"
 #include "prices.h"
 #include "table.h"
+#include "text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +26,8 @@ static const char help[] =
     "  --input-images, --output-images, --input-audio-ms, --output-audio-ms,\n"
     "  --input-characters, --output-characters, --search-units, --web-searches N\n"
     "  --prices FILE          a list in the form of LiteLLM's; default: built in\n"
-    "  --service-tier NAME    flex, priority, batch; anything else is standard\n"
+    "  --service-tier NAME    flex, priority, batch; anything else is standard, and so is\n"
+    "                         what the entry has no price of that service for\n"
     "  --batch                as a batch\n"
     "  --server-address HOST  where a region's prices differ\n"
     "  --speed NAME, --place NAME\n"
@@ -279,6 +281,15 @@ static struct table *make_table(const struct price_result *result)
     return table;
 }
 
+/* NULL where the entry does not say it. */
+static void document_remark(cJSON *document, const char *name, const struct price_text *text)
+{
+    if (text != NULL && text->length != 0)
+        document_bytes(document, name, text->data, text->length);
+    else
+        document_text(document, name, NULL);
+}
+
 static void print_json(const struct price_table *prices, const struct price_result *result,
                        struct table *table)
 {
@@ -296,6 +307,9 @@ static void print_json(const struct price_table *prices, const struct price_resu
         document_bytes(document, "entry", result->entry->name.data, result->entry->name.length);
     else
         document_text(document, "entry", NULL);
+    document_remark(document, "source", result->entry != NULL ? &result->entry->source : NULL);
+    document_remark(document, "price_date", result->entry != NULL ? &result->entry->date : NULL);
+    document_remark(document, "price_note", result->entry != NULL ? &result->entry->note : NULL);
     document_text(document, "service", service_names[result->service]);
     decimal_text(result->factor, 0, text);
     document_text(document, "factor", text);
@@ -307,6 +321,37 @@ static void print_json(const struct price_table *prices, const struct price_resu
         document_text(document, "cost_picodollars", NULL);
     document_text(document, "cost_usd", known ? money_text(result->picodollars, money) : NULL);
     document_print(document);
+}
+
+static void print_remark(const char *what, struct price_text text, struct price_text date)
+{
+    char *shown = text_shown(text.data, text.length);
+    char *when = text_shown(date.data, date.length);
+
+    if (*shown != '\0')
+        printf("%s: %s%s%s.\n", what, shown, *when != '\0' ? ", " : "", when);
+    free(when);
+    free(shown);
+}
+
+/* Where the price is from, and what else is to be known of it. */
+static void print_entry(const struct price_table *prices, const struct price_result *result)
+{
+    const struct price_entry *entry = result->entry;
+    char *name = text_shown(entry->name.data, entry->name.length);
+    const struct price_text none = {"", 0};
+    int standard = 0;
+
+    printf("By \"%s\" of price list %s%s%s.\n", name, prices->name, prices->date[0] != '\0' ? " of " : "",
+           prices->date);
+    print_remark("Source", entry->source, entry->date);
+    print_remark("Note", entry->note, none);
+    for (int i = 0; i < result->line_count; i++)
+        standard += result->lines[i].found && result->lines[i].service != result->service;
+    if (standard != 0)
+        printf("It has no price for service \"%s\" of %s: the standard price counts.\n",
+               service_names[result->service], standard == result->line_count ? "these" : "some of these");
+    free(name);
 }
 
 static void print_people(const struct price_table *prices, const struct price_result *result,
@@ -321,8 +366,7 @@ static void print_people(const struct price_table *prices, const struct price_re
     }
     printf("Cost: %s\n", result->outcome == PRICE_KNOWN ? money_text(result->picodollars, money) : "unknown");
     if (result->entry != NULL)
-        printf("By \"%.*s\" of price list %s%s%s.\n", (int)result->entry->name.length,
-               result->entry->name.data, prices->name, prices->date[0] != '\0' ? " of " : "", prices->date);
+        print_entry(prices, result);
     if (!decimal_equal(result->factor, DECIMAL_ONE)) {
         decimal_text(result->factor, 0, text);
         printf("Tokens times %s, for their speed or place.\n", text);
@@ -337,6 +381,8 @@ static int outcome_status(const struct price_table *prices, const struct price_r
     case PRICE_NO_MODEL:
         return complain("price list %s has no such model: name another list with --prices", prices->name);
     case PRICE_NO_RATE:
+        if (result->entry->by_time)
+            return complain("it costs something else at other hours: the cost cannot be told by this list");
         return complain("the entry has no price for all that was used");
     case PRICE_NO_COUNTS:
         return complain(
