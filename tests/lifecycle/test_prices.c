@@ -92,6 +92,58 @@ static void a_list_is_read_again_while_the_agent_runs(void **state)
     tries(3, "price lists handed to a running agent");
 }
 
+/* Prices that depend on more than the model, from the list's text to the row: how much was asked, where, by which service. */
+static void terms_of_a_call_reach_its_cost(void **state)
+{
+    static const char list[] =
+        "{\"openai/t\": {\"litellm_provider\": \"openai\", \"tiered_pricing\": ["
+        "  {\"range\": [0, 1000.0], \"input_cost_per_token\": 1e-06, \"output_cost_per_token\": 2e-06},"
+        "  {\"range\": [1000.0, 1e9], \"input_cost_per_token\": 3e-06, \"output_cost_per_token\": 4e-06}]},"
+        " \"openai/r\": {\"litellm_provider\": \"openai\", \"input_cost_per_token\": 1e-06,"
+        "  \"output_cost_per_token\": 1e-05, \"input_cost_per_token_batches\": 5e-07,"
+        "  \"regional_processing_uplift_multiplier_eu\": 1.1},"
+        " \"vertex_ai/v\": {\"litellm_provider\": \"vertex_ai\", \"input_cost_per_token\": 1e-06,"
+        "  \"output_cost_per_token\": 1e-05, \"regional_endpoint_uplift_multiplier\": 1.1},"
+        " \"deepseek/h\": {\"litellm_provider\": \"deepseek\", \"input_cost_per_token\": 1e-06,"
+        "  \"output_cost_per_token\": 1e-05, \"off_peak_pricing\": {\"hours_utc\": \"16:30-00:30\","
+        "  \"input_cost_per_token\": 5e-07}}}";
+    static const struct {
+        const char *terms;
+        int input_tokens;
+        const char *cost; /* with 10 output tokens */
+    } calls[] = {
+        {"--provider openai --request-model t", 1000, "1020000000"},
+        {"--provider openai --request-model t", 1001, "3043000000"}, /* all of it at the upper tier */
+        {"--provider openai --request-model r --server-address api.openai.com", 100, "200000000"},
+        {"--provider openai --request-model r --server-address eu.api.openai.com", 100, "220000000"},
+        {"--provider openai --request-model r --server-address us.api.openai.com", 100, "200000000"},
+        {"--provider openai --request-model r --batch", 100, "150000000"}, /* no price of output in batches */
+        {"--provider openai --request-model r --service-tier flex", 100, "200000000"},
+        {"--provider gcp.vertex_ai --request-model v --server-address aiplatform.googleapis.com", 100,
+         "200000000"},
+        {"--provider gcp.vertex_ai --request-model v --server-address europe-west4-aiplatform.googleapis.com",
+         100, "220000000"},
+        {"--provider deepseek --request-model h", 100, "-"}, /* by the hour: not known */
+    };
+    struct room *room = *state;
+    char config[ROOM_PATH_MAX];
+    char expected[300] = "";
+
+    write_file(room, "prices.json", list);
+    start_priced(room, config);
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        char words[300];
+        snprintf(words, sizeof(words), "record %s --input-tokens %d --output-tokens 10 --wait 30000",
+                 calls[i].terms, calls[i].input_tokens);
+        free(command_expect_success(room, words));
+        size_t used = strlen(expected);
+        snprintf(expected + used, sizeof(expected) - used, "%s%s", i ? "," : "", calls[i].cost);
+    }
+    books_expect_text(room, expected, COSTS);
+    books_expect_text(room, "no_rate", "SELECT cost_basis FROM usage WHERE cost_picodollars IS NULL");
+    agent_stop(room);
+}
+
 static void an_agent_does_not_start_with_a_bad_list(void **state)
 {
     struct room *room = *state;
@@ -213,6 +265,12 @@ static void prices_by_hand(void **state)
     char *table =
         command_expect_success(room, "price --model gpt-4o --input-tokens 1000 --output-tokens 500");
     assert_non_null(strstr(table, "Cost: 0.0075"));
+    assert_non_null(strstr(table, "Source: https://developers.openai.com/api/docs/pricing, 2026-"));
+    free(table);
+    table = command_expect_success(
+        room, "price --model o1 --input-tokens 1000 --output-tokens 500 --service-tier flex");
+    assert_non_null(
+        strstr(table, "It has no price for service \"flex\" of these: the standard price counts."));
     free(table);
     json = command_expect_json(room, "price --model nobody --input-tokens 1 --json", 1);
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(json, "cost_picodollars")));
@@ -376,6 +434,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         room_test(a_list_is_read_again_while_the_agent_runs),
+        room_test(terms_of_a_call_reach_its_cost),
         room_test(an_agent_does_not_start_with_a_bad_list),
         room_test(an_agent_killed_between_lists),
         room_test(history_is_priced_anew_beside_the_agent),
