@@ -218,6 +218,30 @@ static void a_report_says_what_it_cannot_show(void **state)
     cJSON_Delete(json);
 }
 
+static void doctor_names_calls_whose_counts_were_not_seen(void **state)
+{
+    struct room *room = *state;
+
+    free(command_expect_success(room, "record --provider a --request-model b --tags k=v,tally.layer=curl"));
+    free(command_expect_success(room, "recover"));
+    struct command_result result = command_run(room, "doctor");
+    assert_null(strstr(result.out, "\nwarn  capture"));
+    command_release(&result);
+    for (int i = 0; i < 2; i++)
+        free(command_expect_success(room, "record --provider a --request-model b --server-address h.example"
+                                          " --tags tally.layer=curl,tally.capture=no_usage,k=v"));
+    free(command_expect_success(room, "record --provider a --request-model b --tags tally.capture=odd"));
+    free(command_expect_success(room, "recover"));
+    result = command_run(room, "doctor");
+    assert_non_null(strstr(result.out,
+                           "tokens of 2 of the newest calls are unknown: their response stated no usage"
+                           " (no_usage); h.example"));
+    assert_non_null(strstr(result.out, "include_usage"));
+    assert_non_null(
+        strstr(result.out, "tokens of 1 of the newest calls are unknown: they could not be followed"));
+    command_release(&result);
+}
+
 static void record_waits_if_asked(void **state)
 {
     struct room *room = *state;
@@ -565,6 +589,7 @@ int main(void)
         room_test(unknown_is_never_0),
         room_test(one_question_two_sources_one_answer),
         room_test(a_report_says_what_it_cannot_show),
+        room_test(doctor_names_calls_whose_counts_were_not_seen),
         room_test(record_waits_if_asked),
         room_test(records_never_drive_the_terminal),
         room_test(tables_fit_the_terminal),

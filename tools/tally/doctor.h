@@ -3,6 +3,7 @@
 #define TALLY_TOOLS_DOCTOR_H
 
 #include "command.h"
+#include "db.h"
 #include "number.h"
 
 enum finding_level { FINDING_OK, FINDING_WARN, FINDING_FAIL };
@@ -29,5 +30,7 @@ void doctor_system(struct doctor *doctor);
 void doctor_arena(struct doctor *doctor, const char *path);
 void doctor_spill(struct doctor *doctor);
 void doctor_store(struct doctor *doctor);
+/* Calls that were seen, and their counts not. db: open, of the current schema. */
+void doctor_capture(struct doctor *doctor, struct db *db);
 
 #endif

@@ -285,6 +285,7 @@ void doctor_store(struct doctor *doctor)
         if (current) {
             check_costs(doctor, &db);
             check_shapes(doctor, &db);
+            doctor_capture(doctor, &db);
         }
         check_quarantine(doctor, &db);
     }
