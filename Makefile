@@ -58,7 +58,7 @@ UNIT_TESTS := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 PROCESS_TESTS := $(PROCESS_SOURCES:%.c=$(BUILD)/%)
 HELPERS := $(HELPER_SOURCES:%.c=$(BUILD)/%) $(HELPER_SOURCES:%.c=$(BUILD)/%-static)
 DEMOS := $(DEMO_SOURCES:%.c=$(BUILD)/%)
-SCRIPT_TESTS := $(wildcard tests/sidecar/test_*.py tests/build/*.sh tests/fuzz/*.sh tests/model/run.sh)
+SCRIPT_TESTS := $(wildcard tests/sidecar/test_*.py tests/capture/test_*.py tests/build/*.sh tests/fuzz/*.sh tests/model/run.sh)
 RUNNER := $(BUILD)/tests/runner/contain
 LAYOUT := $(BUILD)/tools/layout/dump
 FUZZ_SEEDS := $(BUILD)/tests/fuzz/seeds

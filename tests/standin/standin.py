@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Stands in for providers of language models: replays exchanges over HTTP/1.1, with TLS and without. See README.md.
 
-    standin.py --control SOCKET [--http ADDRESS:PORT] [--tls ADDRESS:PORT --certificate FILE --key FILE] EXCHANGES...
+    standin.py --control SOCKET [--http ADDRESS:PORT]... [--tls ADDRESS:PORT --certificate FILE --key FILE] EXCHANGES...
 
 Says "ready {..}" on standard output when it listens; ends when standard input does, or by SIGTERM.
 """
@@ -60,7 +60,7 @@ class Catalogue:
 
     def choose(self, host, path, wants_stream):
         """For clients that cannot say which: the first for this host and path that streams as was asked."""
-        fitting = [e for e in self.all if e.path == path and e.host.split(":")[0] == host]
+        fitting = [e for e in self.all if e.path == path and e.host.split(":")[0] == host and not e.row.get("by_name")]
         return next((e for e in fitting if e.streams == wants_stream), fitting[0] if fitting else None)
 
 
@@ -256,7 +256,7 @@ class Standin:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--control", required=True)
-    parser.add_argument("--http")
+    parser.add_argument("--http", action="append", default=[])
     parser.add_argument("--tls")
     parser.add_argument("--certificate")
     parser.add_argument("--key")
@@ -265,8 +265,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     stand = Standin(options.exchanges)
     ports = {}
-    if options.http:
-        ports["http"] = stand.listen(options.http)
+    for address in options.http:
+        ports["http"] = stand.listen(address)
     if options.tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(options.certificate, options.key)

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Programs that were never changed: each says and ends the same as without the library, and each of its calls is counted, once,
+to the token, over https:// and http://.
+
+A client does all of SESSION in one go. What a layer is that should see it stands in clients.py.
+"""
+import os
+import sys
+
+import clients
+import registry
+import world
+from tap import Failure, Skip, expect, run, tries
+
+SESSION = ["openai-chat", "openai-stream", "anthropic-stream,chunk=7", "gemini-array", "bedrock-converse-stream",
+           "openai-chat,coding=gzip", "openai-error-429", "plain-json", "unknown-host", "cohere-v1-stream", "hostile-stream",
+           "openai-responses-stream,write=100", "openai-embeddings,framing=close", "openai-stream-without-usage"]
+
+
+def plan_of(place, scheme):
+    steps = []
+    for wish in SESSION:
+        exchange = place.exchanges[wish.split(",")[0]]
+        url = exchange.url.replace("https:", scheme + ":")
+        steps.append((wish, url, place.file("body." + exchange.id, exchange.request_bytes())))
+    return steps
+
+
+def check_rows(place, service):
+    """Each exchange that is a call has its row, no other has, and what it says is right."""
+    wrong, seen, seen_any = [], {}, []
+    for row in place.rows(service):
+        seen.setdefault(row["tags"].get("exchange"), []).append(row)
+    for number, wish in enumerate(SESSION):
+        exchange = place.exchanges[wish.split(",")[0]]
+        found = seen.pop(f"{number}.{exchange.id}", [])
+        wanted = 1 if exchange.expect else 0
+        seen_any.append(bool(found))
+        if len(found) != wanted:
+            wrong.append(f"{wish}: {len(found)} rows, not {wanted}")
+        for row in found[:wanted]:
+            wrong += world.differences(row, exchange)
+    wrong += [f"a row that belongs to nothing: {key}, {rows[0]['server_address']}" for key, rows in seen.items()]
+    expect(any(seen_any), "none of the calls was counted")
+    expect(not wrong, "\n".join(wrong))
+
+
+def one(place, name, command, scheme):
+    words = command(place, plan_of(place, scheme), scheme == "https")
+    since = place.standin.ask("served")["next"]
+    without = place.run(words, preload=False)
+    expect(without.status == 0, f"the client fails without the library: {without.status}\n{without.errors.decode()[-600:]}")
+    served = place.standin.ask("served", since=since, count=len(SESSION), done=True)
+    expect(len(served["rows"]) == len(SESSION), f"without the library {len(served['rows'])} requests were made")
+    service = f"{name}-{scheme}"
+    with_it = place.run(words, service=service)
+    expect(with_it.same_as(without), f"status {with_it.status}, not {without.status}; {len(with_it.output)} bytes of output, not "
+           f"{len(without.output)}; {with_it.errors.decode(errors='replace')[-600:]}")
+    again = place.standin.ask("served", since=served["next"], count=len(SESSION), done=True)["rows"]
+    what = ("exchange", "method", "target", "host", "tls", "version", "agent", "coding", "request_bytes", "status", "body_bytes")
+    expect(sorted([row[key] for key in what] for row in again) == sorted([row[key] for key in what] for row in served["rows"]),
+           "the stand-in was asked for something else with the library")
+    check_rows(place, service)
+    tries(sum(1 for wish in SESSION if place.exchanges[wish.split(",")[0]].expect), "calls of unmodified clients")
+
+
+def tests_of(place):
+    for name, command, https, http in clients.CLIENTS:
+        for scheme, layer in (("https", https), ("http", http)):
+            if layer:
+                yield (f"{name}_over_{scheme}", lambda n=name, c=command, s=scheme: one(place, n, c, s))
+
+
+def main():
+    if world.INSIDE not in os.environ:
+        python, why = registry.environment()
+        os.environ["TALLY_TEST_PYTHON"], os.environ["TALLY_TEST_NO_PYTHON"] = python or "", why or ""
+    try:
+        world.enter()
+    except Skip as why:
+        print(f"1..0 # SKIP {why}")
+        return 0
+    with world.World() as place:
+        place.python, place.why_no_python = os.environ["TALLY_TEST_PYTHON"], os.environ["TALLY_TEST_NO_PYTHON"]
+        chosen = os.environ.get("TALLY_TEST_FILTER")
+        tests = list(tests_of(place))
+        if chosen:
+            import fnmatch
+            tests = [test for test in tests if fnmatch.fnmatch(test[0], chosen)]
+        return run(tests)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
