@@ -31,8 +31,11 @@ int agent_lock_named(int fd, const char *path)
 {
     struct stat held;
     struct stat named;
-    return !fstat(fd, &held) && !lstat(path, &named) && held.st_dev == named.st_dev &&
-           held.st_ino == named.st_ino;
+    if (fstat(fd, &held))
+        return -errno;
+    if (lstat(path, &named))
+        return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+    return held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
 /* The agent writes its pid into the file, for people: the kernel does not tell who holds such a lock. */
@@ -66,7 +69,8 @@ static int lock_file(int fd, const char *path, uid_t owner, pid_t *holder)
         return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
     }
     /* Deleted between open and lock: this lock is nobody's; once more. */
-    return agent_lock_named(fd, path) ? 0 : -EAGAIN;
+    int named = agent_lock_named(fd, path);
+    return named > 0 ? 0 : named < 0 ? named : -EAGAIN;
 }
 
 int agent_lock_take(const char *path, uid_t owner, pid_t *holder)

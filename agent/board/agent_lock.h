@@ -17,7 +17,7 @@
  * -EACCES: the file is not one to be trusted; or another negative errno value. */
 int agent_lock_take(const char *path, uid_t owner, pid_t *holder);
 
-/* Whether the name still stands for the locked file. */
+/* Whether the name still stands for the locked file: 1, 0, or a negative errno value: it cannot be told. */
 int agent_lock_named(int fd, const char *path);
 
 #endif

@@ -18,6 +18,11 @@
 /* Map an open board for writing. */
 static int map_board(struct board *board, int fd, uint32_t lane_count)
 {
+    struct stat status;
+    if (fstat(fd, &status))
+        return -errno;
+    board->device = status.st_dev;
+    board->inode = status.st_ino;
     board->bytes = (size_t)tally_board_bytes(lane_count);
     void *bytes = mmap(NULL, board->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (bytes == MAP_FAILED)
@@ -35,40 +40,85 @@ static void unmap_board(struct board *board)
     memset(board, 0, sizeof *board);
 }
 
-/* Whether an open file has been a board of this agent's user: nobody else can have written it. */
-static bool ours(int fd, struct stat *status)
+/* Whether a file has been a board of this agent's user: nobody else can have written it. */
+static bool ours(const struct stat *status)
 {
-    return !fstat(fd, status) && S_ISREG(status->st_mode) && status->st_nlink == 1 &&
-           status->st_uid == geteuid() && !(status->st_mode & (S_IWGRP | S_IWOTH));
+    return S_ISREG(status->st_mode) && status->st_nlink == 1 && status->st_uid == geteuid() &&
+           !(status->st_mode & (S_IWGRP | S_IWOTH));
+}
+
+/* A new board may take the place of what stands under the name. Not an errno value: a call that fails says nothing of the kind,
+ * whatever its error is. A board that cannot be read this time knows, where the database has been restored from a
+ * backup, what no one else does. */
+#define REPLACE 1
+
+/* It cannot be opened. One of ours, or where that cannot be told, stays as it is: -EPERM if it may not be opened. */
+static int unopened(const char *path, int error)
+{
+    struct stat status;
+    if (error == ENOENT || error == ELOOP)
+        return REPLACE;
+    if (error != EACCES)
+        return -error;
+    if (lstat(path, &status))
+        return errno == ENOENT ? REPLACE : -EPERM;
+    return ours(&status) ? -EPERM : REPLACE;
+}
+
+/* REPLACE: it ends before the head does. */
+static int read_head(int fd, struct tally_board *head)
+{
+    size_t done = 0;
+    while (done < sizeof *head) {
+        ssize_t got = pread(fd, (char *)head + done, sizeof *head - done, (off_t)done);
+        if (got == 0)
+            return REPLACE;
+        if (got < 0 && errno != EINTR)
+            return -errno;
+        if (got > 0)
+            done += (size_t)got;
+    }
+    return 0;
+}
+
+/* An open board of ours, all of which is there: as reuse(). */
+static int reuse_open(struct board *board, int fd, const struct stat *status,
+                      const struct tally_arena_header *arena, mode_t mode)
+{
+    struct tally_board head;
+    uint64_t moved = TALLY_ANNOUNCE(TALLY_AGENT_MOVED, 0);
+    int result = read_head(fd, &head);
+    if (result)
+        return result;
+    bool whole = head.magic == TALLY_BOARD_MAGIC;
+    bool same = whole && head.abi == TALLY_ABI && head.lane_count == arena->lane_count &&
+                !memcmp(head.arena_uuid, arena->uuid, sizeof head.arena_uuid) &&
+                (uint64_t)status->st_size == tally_board_bytes(arena->lane_count);
+    /* Another mode: from now on others are to read it, or no more. In place, for it may know more than the database. */
+    if (same && (status->st_mode & 07777) != mode && fchmod(fd, mode))
+        return -errno;
+    if (same && TALLY_ANNOUNCED_STATE(head.announce) != TALLY_AGENT_MOVED)
+        return map_board(board, fd, arena->lane_count);
+    if (whole && pwrite(fd, &moved, sizeof moved, offsetof(struct tally_board, announce)) < 0)
+        return -errno;
+    return REPLACE;
 }
 
 /* An earlier agent's board: into `board` if it is one of this arena that can be used further. One that
- * cannot, but that clients may have mapped, is told that it has been replaced. */
+ * cannot, but that clients may have mapped, is told that it has been replaced. 0, REPLACE or -errno. */
 static int reuse(struct board *board, const char *path, const struct tally_arena_header *arena, mode_t mode)
 {
     struct stat status;
     int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return -errno;
-    int result = -ESTALE;
+        return unopened(path, errno);
+    int result = fstat(fd, &status) ? -errno : 0;
     /* Pages that are holes could not be had on a full file system: what is not all there is made anew. */
-    if (ours(fd, &status) && (uint64_t)status.st_size >= TALLY_BOARD_LANES_OFFSET &&
-        status.st_blocks * 512 >= status.st_size) {
-        struct tally_board head;
-        bool whole =
-            pread(fd, &head, sizeof head, 0) == (ssize_t)sizeof head && head.magic == TALLY_BOARD_MAGIC;
-        bool same = whole && head.abi == TALLY_ABI && head.lane_count == arena->lane_count &&
-                    !memcmp(head.arena_uuid, arena->uuid, sizeof head.arena_uuid) &&
-                    (uint64_t)status.st_size == tally_board_bytes(arena->lane_count);
-        uint64_t moved = TALLY_ANNOUNCE(TALLY_AGENT_MOVED, 0);
-        /* Another mode: from now on others are to read it, or no more. In place, for it may know more than the database. */
-        if (same && (status.st_mode & 07777) != mode && fchmod(fd, mode))
-            result = -errno;
-        else if (same && TALLY_ANNOUNCED_STATE(head.announce) != TALLY_AGENT_MOVED)
-            result = map_board(board, fd, arena->lane_count);
-        else if (whole && pwrite(fd, &moved, sizeof moved, offsetof(struct tally_board, announce)) < 0)
-            result = -errno;
-    }
+    if (result == 0 && ours(&status) && (uint64_t)status.st_size >= TALLY_BOARD_LANES_OFFSET &&
+        status.st_blocks * 512 >= status.st_size)
+        result = reuse_open(board, fd, &status, arena, mode);
+    else if (result == 0)
+        result = REPLACE;
     close(fd);
     return result;
 }
@@ -122,7 +172,7 @@ int board_take(struct board *board, const char *path, const struct tally_arena_h
     memset(board, 0, sizeof *board);
     snprintf(temporary, sizeof temporary, "%s.new", path);
     int result = reuse(board, path, arena, mode);
-    bool fresh = result == -ENOENT || result == -ESTALE || result == -EACCES || result == -ELOOP;
+    bool fresh = result == REPLACE;
     if (fresh)
         result = make(board, temporary, arena, mode);
     if (result)

@@ -19,10 +19,13 @@ struct board {
     struct tally_board_lane *lanes;
     uint32_t lane_count;
     size_t bytes;
+    dev_t device; /* of its file */
+    ino_t inode;
 };
 
 /* Take the board at a path: an earlier agent's valid one for this arena in place, else a new one under
- * that name, after having told the readers of the one that it replaces. The caller holds the arena's lock.
+ * that name, after having told the readers of the one that it replaces. One of this user's that cannot be read is
+ * never replaced: -EPERM if it may not be opened. The caller holds the arena's lock.
  * shared: clients of other uids than the agent's must be able to read it.
  * lanes: lane_count entries. In: what the database holds. Out: what the board says, which is at least that, and
  * more if the database is older than the board (a restored backup). */

@@ -19,11 +19,12 @@
 
 static int open_problem(const char *path, int result, struct attach_problem *problem)
 {
+    problem->untrusted = result == -EACCES;
     if (result == -EACCES)
         return PROBLEM(
             result,
             "arena %s is not to be trusted: it must be a regular file with one name, of this user or "
-            "root, closed to others; remove it, or name another with --arena",
+            "root, that may be read and is closed to others; mend or remove it, or name another with --arena",
             path);
     if (result == -EBADMSG)
         return PROBLEM(result,
@@ -47,10 +48,11 @@ static int take_lock(struct station *station, uid_t owner, struct attach_problem
         return PROBLEM(fd, "another agent (process %ld) serves arena %s; stop it first", (long)holder,
                        station->path);
     if (fd == -EACCES)
-        return PROBLEM(fd,
-                       "%s is not to be trusted: it must be a regular file of this user or root, closed to "
-                       "others; remove it",
-                       path);
+        return PROBLEM(
+            fd,
+            "%s may not be opened, or is not to be trusted: it must be a regular file of this user "
+            "or root, closed to others; mend that, or remove it",
+            path);
     if (fd < 0)
         return PROBLEM(fd, "cannot lock %s: %s", path, strerror(-fd));
     station->lock = fd;
@@ -109,24 +111,28 @@ static bool held(const struct lane_head *head)
            liveness_thread(identity->pid, identity->tid, (int64_t)identity->start_time, 0) != LIVENESS_GONE;
 }
 
-/* Whether the arena is a copy from an earlier day, whose next records would look like ones that are in already: some
+/* Whether the arena is a copy from an earlier day, 1 or 0, whose next records would look like ones that are in already: some
  * lane says in good order that it is younger than what the database holds of it, and none is further or held. One lane
  * alone proves nothing: whoever may write an arena may wipe a lane's header (a punched hole suffices), and must not
- * by this make all the others go unread. */
-static bool older_than_database(const struct served *served)
+ * by this make all the others go unread. A negative errno value: it looks like one, but for a lane that could not be read. */
+static int older_than_database(const struct served *served)
 {
-    bool older = false;
+    int older = 0;
+    int unread = 0;
     for (uint32_t lane = 0; lane < served->reader.header.lane_count; lane++) {
         const struct ledger_lane *known = &served->ledger->lanes[lane];
         struct lane_head head;
-        if (lane_read_head(&served->reader, lane, &head) || !head.slotted || head.tail % 8)
+        int result = lane_read_head(&served->reader, lane, &head);
+        if (result && result != -ENODATA)
+            unread = result;
+        if (result || !head.slotted || head.tail % 8)
             continue;
         if (head.tail > known->position || held(&head))
-            return false;
+            return 0;
         if (head.tail < known->position && head.sequence <= known->sequence)
-            older = true;
+            older = 1;
     }
-    return older;
+    return older && unread ? unread : older;
 }
 
 static bool board_shared(const struct collector *collector, const struct served *served)
@@ -148,7 +154,6 @@ static void note_restored(struct served *served, const struct tally_board_lane *
 static int take_board(struct collector *collector, struct served *served)
 {
     char path[ARENA_SIBLING_MAX];
-    struct stat status;
     uint32_t lane_count = served->reader.header.lane_count;
     struct tally_board_lane *lanes = calloc(lane_count, sizeof *lanes);
     if (!lanes)
@@ -163,13 +168,8 @@ static int take_board(struct collector *collector, struct served *served)
         board_take(&served->board, path, &served->reader.header, board_shared(collector, served), lanes);
     if (!result)
         note_restored(served, lanes);
-    served->board_inode = 0;
     if (!result)
         board_spill(&served->board, spill_directory(collector));
-    if (!result && !lstat(path, &status)) {
-        served->board_device = status.st_dev;
-        served->board_inode = status.st_ino;
-    }
     free(lanes);
     return result;
 }
@@ -179,8 +179,11 @@ int serve_check_board(struct collector *collector, struct served *served)
     char path[ARENA_SIBLING_MAX];
     struct stat status;
     arena_sibling(path, served->path, ".board");
-    if (!lstat(path, &status) && status.st_dev == served->board_device &&
-        status.st_ino == served->board_inode)
+    int error = lstat(path, &status) ? errno : 0;
+    if (!error && status.st_dev == served->board.device && status.st_ino == served->board.inode)
+        return 0;
+    /* Nobody can tell: it stays in use, or a sound one would be replaced, and with it what it knows of a restored backup. */
+    if (error && error != ENOENT && error != ENOTDIR)
         return 0;
     log_often(LOG_WARNING, "board %s has been removed or replaced: making a new one", path);
     board_leave(&served->board, true);
@@ -216,19 +219,36 @@ static void free_served(struct served *served)
     free(served);
 }
 
+static int board_problem(const struct served *served, int result, struct attach_problem *problem)
+{
+    /* See reuse(), agent/board/board.c. */
+    if (result == -EPERM)
+        return PROBLEM(result,
+                       "board %s.board cannot be opened, and may know more than the database: let this user "
+                       "read and write it; or remove it, if no backup has been put in the database's place",
+                       served->path);
+    return PROBLEM(result,
+                   "cannot have the board of arena %s: %s; mend that, or name another arena with --arena",
+                   served->path, strerror(-result));
+}
+
 /* What follows once it is open and the ledger knows it. */
 static int equip(struct collector *collector, struct served *served, struct attach_problem *problem)
 {
     served->lanes = calloc(served->reader.header.lane_count, sizeof *served->lanes);
     if (!served->lanes)
         return PROBLEM(-ENOMEM, "out of memory");
-    if (older_than_database(served)) {
-        int result = set_aside(collector, served, problem);
+    int result = older_than_database(served);
+    if (result < 0)
+        return PROBLEM(-EIO, "arena %s cannot be read: %s; if that cannot be mended, remove it", served->path,
+                       strerror(-result));
+    if (result > 0) {
+        result = set_aside(collector, served, problem);
         return result ? result : -ESTALE;
     }
-    int result = take_board(collector, served);
+    result = take_board(collector, served);
     if (result)
-        return PROBLEM(result, "cannot make the board of arena %s: %s", served->path, strerror(-result));
+        return board_problem(served, result, problem);
     if (collector->once)
         return 0;
     result = doorbell_start(&served->doorbell, served->reader.doorbell, collector->events.poke);

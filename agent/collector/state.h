@@ -47,8 +47,6 @@ struct served {
     char path[ARENA_PATH_MAX];
     struct arena_reader reader;
     struct board board;
-    dev_t board_device;
-    ino_t board_inode;
     struct doorbell doorbell;
     struct ledger_arena *ledger;
     struct lane_state *lanes;
@@ -98,6 +96,7 @@ struct spill {
     struct spill_list list;
     size_t next;    /* in the list */
     bool unwatched; /* some folder does not exist, or cannot be watched */
+    bool blind;     /* some folder could not be looked through to its end: what is missed may stand there */
     /* the file under way */
     int fd; /* -1: none */
     uid_t uid;
@@ -163,7 +162,7 @@ int spill_round(struct collector *collector, bool thorough);
 void spill_committed(struct collector *collector);
 void spill_abandoned(struct collector *collector);
 /* Something is missed before a record in this file. Whether that is to be believed: not before all folders have been looked through once
- * more, and nothing of it has turned up by then, which `position`, how far the log or lane is, would show. */
+ * more to their ends, and nothing of it has turned up by then, which `position`, how far the log or lane is, would show. */
 bool spill_second_look(struct spill *spill, const struct spill_found *file, uint64_t position);
 
 /* carried.c: files with what clients have carried over out of an arena that was gone. */
@@ -191,6 +190,7 @@ int round_commit(struct collector *collector);
 /* serve.c: one arena: open it, give it a board and a doorbell, and let go of it. */
 struct attach_problem {
     char text[COLLECTOR_ERROR_BYTES];
+    bool untrusted; /* what stands under the name: clients go elsewhere, too */
 };
 /* 0; -ENOENT: there is none, and none is to be made; another negative errno value with a sentence. */
 int serve_attach(struct collector *collector, struct station *station, struct attach_problem *problem);

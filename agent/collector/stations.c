@@ -152,7 +152,7 @@ static int attach(struct collector *collector, struct station *station, struct a
 int stations_attach(struct collector *collector, bool starting, char error[COLLECTOR_ERROR_BYTES])
 {
     for (struct station *station = collector->stations; station; station = station->next) {
-        struct attach_problem problem = {""};
+        struct attach_problem problem = {.untrusted = false};
         if (station->here || !station->wanted)
             continue;
         station->retry_ns = 0;
@@ -161,7 +161,7 @@ int stations_attach(struct collector *collector, bool starting, char error[COLLE
             continue;
         station->retry_ns = clock_now(CLOCK_MONOTONIC) + RETRY_NS;
         /* A stranger who sits on the default name sends clients to the runtime folder, and us too. */
-        bool elsewhere = result == -EACCES && station->next && !collector->config->arenas[0];
+        bool elsewhere = problem.untrusted && station->next && !collector->config->arenas[0];
         if (starting && station == collector->stations && !elsewhere) {
             snprintf(error, COLLECTOR_ERROR_BYTES, "%s", problem.text);
             return -1;
@@ -177,7 +177,7 @@ static bool lock_holds(struct station *station)
     char path[ARENA_SIBLING_MAX];
     pid_t holder;
     arena_sibling(path, station->path, ".lock");
-    if (agent_lock_named(station->lock, path))
+    if (agent_lock_named(station->lock, path)) /* or it cannot be told now */
         return true;
     int fd = agent_lock_take(path, station->here->reader.owner, &holder);
     close(station->lock);

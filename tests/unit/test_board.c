@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "unit/hand_arena.h"
 
@@ -164,6 +165,68 @@ static void a_board_changes_its_mode_in_place(void **state)
     }
 }
 
+/* What board_take() says to a user whom modes hold back, as they do not root. */
+static int taken_by_a_user(void)
+{
+    struct board board;
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        if (geteuid() == 0 && seteuid(65534))
+            _exit(255);
+        _exit(-board_take(&board, path, arena.header, false, lanes));
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return -WEXITSTATUS(status);
+}
+
+static uint64_t position_on_board(uint32_t lane)
+{
+    struct tally_board_lane entry = {0};
+    int fd = open(path, O_RDONLY);
+    assert_int_equal(pread(fd, &entry, sizeof entry, (off_t)(TALLY_BOARD_LANES_OFFSET + lane * sizeof entry)),
+                     sizeof entry);
+    close(fd);
+    return entry.position;
+}
+
+/* It may know more than the database, and nobody can see. */
+static void a_board_that_may_not_be_opened_stays(void **state)
+{
+    char folder[64];
+    (void)state;
+    /* Not the test's own folder: another user does not come there. */
+    snprintf(folder, sizeof folder, "/dev/shm/tally-test-%ld", (long)getpid());
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_int_equal(chmod(folder, 0777), 0);
+    snprintf(path, sizeof path, "%s/board", folder);
+    lanes[1].position = 640;
+    lanes[1].sequence = 8;
+    assert_int_equal(taken_by_a_user(), 0);
+    ino_t first = inode(path);
+    memset(lanes, 0, sizeof lanes); /* a backup is restored */
+    assert_int_equal(chmod(path, 0), 0);
+    assert_int_equal(taken_by_a_user(), -EPERM);
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(chmod(folder, 0), 0); /* nor can it be told whose it is */
+    assert_int_equal(taken_by_a_user(), -EPERM);
+    assert_int_equal(chmod(folder, 0777), 0);
+    assert_int_equal(inode(path), first);
+    assert_int_equal(taken_by_a_user(), 0);
+    assert_int_equal(inode(path), first);
+    assert_int_equal(position_on_board(1), 640);
+    if (geteuid() == 0) { /* a stranger's is no reason to wait */
+        assert_int_equal(chown(path, 0, 0), 0);
+        assert_int_equal(taken_by_a_user(), 0);
+        assert_int_not_equal(inode(path), first);
+        assert_int_equal(position_on_board(1), 0);
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 static void one_agent_an_arena(void **state)
 {
     char lock[330];
@@ -196,7 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_new_board_says_what_the_database_holds), TEST(it_is_used_again_and_never_goes_back),
         TEST(readers_of_a_replaced_board_are_told),     TEST(a_strange_board_is_replaced),
-        TEST(a_board_for_others_can_be_read_by_them),   TEST(one_agent_an_arena),
+        TEST(a_board_for_others_can_be_read_by_them),   TEST(a_board_that_may_not_be_opened_stays),
         TEST(a_board_changes_its_mode_in_place),        TEST(one_agent_an_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
