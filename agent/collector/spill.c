@@ -124,7 +124,7 @@ static void watch(struct collector *collector)
 
 int64_t spill_bound_ns(const struct collector *collector)
 {
-    return collector->spill.unwatched ? SCAN_NS : -1;
+    return collector->spill.unwatched || collector->spill.blind ? SCAN_NS : -1;
 }
 
 void spill_prepare(struct collector *collector)
@@ -149,12 +149,20 @@ const char *spill_directory(const struct collector *collector)
     return folders->count && !folders->list[0].told ? folders->list[0].path : "";
 }
 
+/* Whether this is no answer to what stands in a folder. One that is absent, or closed to this agent, is one. */
+static bool unanswered(int result)
+{
+    return result && result != -ENOENT && result != -ENOTDIR && result != -EACCES && result != -EPERM &&
+           result != -ELOOP;
+}
+
 static void scan(struct collector *collector)
 {
     struct spill *spill = &collector->spill;
     watch(collector); /* before the look: what comes after it is told */
     spill_list_free(&spill->list);
     spill->next = 0;
+    spill->blind = false;
     for (unsigned int i = 0; i < spill->folders.count; i++) {
         struct spill_folder *folder = &spill->folders.list[i];
         int result = spill_list_folder(&spill->list, &spill->folders, i, ledger_instance(collector->ledger));
@@ -162,6 +170,7 @@ static void scan(struct collector *collector)
             log_line(LOG_WARNING, "spill folder %s cannot be looked through: %s", folder->path,
                      strerror(-result));
         folder->told = folder->told || (result && result != -ENOENT);
+        spill->blind = spill->blind || unanswered(result);
     }
     spill_list_sort(&spill->list);
 }
@@ -282,9 +291,10 @@ static int rename_taken(struct collector *collector, int directory, struct spill
 static bool unreadable(const struct collector *collector, int directory, const struct spill_found *file)
 {
     struct stat status;
-    return !fstatat(directory, file->name, &status, AT_SYMLINK_NOFOLLOW) && S_ISREG(status.st_mode) &&
-           status.st_nlink == 1 && status.st_size <= (off_t)SPILL_FILE_BYTES_LIMIT &&
-           owner_served(collector, &status);
+    if (fstatat(directory, file->name, &status, AT_SYMLINK_NOFOLLOW))
+        return errno != ENOENT; /* nobody can tell */
+    return S_ISREG(status.st_mode) && status.st_nlink == 1 &&
+           status.st_size <= (off_t)SPILL_FILE_BYTES_LIMIT && owner_served(collector, &status);
 }
 
 /* As begin_file(), which found this in the way. */
@@ -413,6 +423,8 @@ static int damaged(const struct take *take, const struct spill_piece *piece, siz
 
 bool spill_second_look(struct spill *spill, const struct spill_found *file, uint64_t position)
 {
+    if (spill->blind)
+        return false;
     for (size_t i = 0; i < spill->second_count; i++) {
         struct spill_second *second = &spill->second[i];
         if (!same_log(&second->file, file) || second->file.index != file->index)
@@ -565,7 +577,8 @@ static int take_file(struct collector *collector)
         spill->done[spill->done_count++] = *file;
         spill->next++;
     } else {
-        spill->scanned_ns = 0; /* look again, then come back to it */
+        if (!spill->blind)
+            spill->scanned_ns = 0; /* look again, then come back to it */
         pass_log(spill);
     }
     return 0;

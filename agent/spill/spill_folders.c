@@ -144,11 +144,15 @@ int spill_list_folder(struct spill_list *list, const struct spill_folders *folde
             close(fd);
         return result;
     }
-    errno = 0;
-    while (!result && (entry = readdir(listing)))
-        if (spill_name_parse(entry->d_name, &name))
+    do {
+        errno = 0;
+        entry = readdir(listing);
+        if (!entry)
+            result = -errno; /* 0: that was all */
+        else if (spill_name_parse(entry->d_name, &name))
             result = add_file(list, number, &name, entry->d_name,
                               name.taken && !folder->own && strcmp(name.taken, database));
+    } while (entry && !result);
     closedir(listing);
     return result;
 }

@@ -50,7 +50,7 @@ struct spill_list {
     size_t capacity;
 };
 
-/* Add the files of a folder to a list. database: what an agent with this database appends to names in folders that are
+/* Add the files of a folder to a list, after an error some of them. database: what an agent with this database appends to names in folders that are
  * not its own. */
 int spill_list_folder(struct spill_list *list, const struct spill_folders *folders, unsigned int number,
                       const char *database);
