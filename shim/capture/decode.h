@@ -19,6 +19,7 @@ enum decode_coding {
 };
 
 #define DECODE_WINDOW_MAX (16u << 20)
+#define DECODE_RATIO_MAX  500 /* beyond the first MiB */
 
 struct decoder;
 
@@ -32,7 +33,7 @@ void decode_find_libraries(void);
 struct decoder *decode_begin(enum decode_coding coding);
 
 /* Decode; what comes out is handed to take() in pieces. 0; -EILSEQ: it is not of that coding (nothing more may be fed);
- * -E2BIG: more than `decode_ratio_max` times as much came out as went in (a bomb). */
+ * -E2BIG: more than DECODE_RATIO_MAX times as much came out as went in (a bomb). */
 typedef void decode_take(void *context, const void *bytes, size_t length);
 int decode_feed(struct decoder *decoder, const void *bytes, size_t length, decode_take *take, void *context);
 

@@ -41,7 +41,16 @@ enum http_state http_received(struct http *http, const void *bytes, size_t lengt
 /* The connection is over. by_peer: end of file or reset, else the program closed it. error_type as exchange_close(). Ends what is open. */
 void http_end(struct http *http, bool by_peer, const char *error_type);
 
+/* Look no further: what is open is exchange_give_up(why), and the state is HTTP_OFF. */
+void http_give_up(struct http *http, const char *why);
+
 /* Nothing is under way: no request begun, no response awaited. Such a connection may be forgotten. */
 bool http_is_idle(const struct http *http);
+
+/* Where a request, or a response, may begin: a message is not cut in two if the connection turns out to be another one here. */
+bool http_between_requests(const struct http *http);
+bool http_between_responses(const struct http *http);
+/* What was asked has been answered, though not all of it was seen to leave (sent by other means, or given up). */
+bool http_is_answered(const struct http *http);
 
 #endif
