@@ -66,7 +66,7 @@ FUZZERS := $(filter-out $(FUZZ_SEEDS),$(FUZZ_SOURCES:%.c=$(BUILD)/%))
 TESTS := $(UNIT_TESTS) $(SCRIPT_TESTS) $(PROCESS_TESTS)
 
 .PHONY: all
-all: $(BUILD)/libtally.so $(BUILD)/libtally.a $(BUILD)/libtally-preload.so $(BUILD)/tallyd $(BUILD)/tally
+all: $(BUILD)/libtally.so $(BUILD)/libtally.a $(BUILD)/libtally-preload.so $(BUILD)/tally-node.js $(BUILD)/tallyd $(BUILD)/tally
 
 .PHONY: help
 help:
@@ -140,6 +140,10 @@ $(BUILD)/libcapture.a: $(CAPTURE_OBJECTS)
 $(BUILD)/libtally-preload.so: $(SHIM_OBJECTS) $(CAPTURE_OBJECTS) $(PRELOAD_OBJECTS) shim/preload/preload.map
 	$(call say,LD)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libtally-preload.so -Wl,--version-script,shim/preload/preload.map \
 	  -Wl,-z,nodelete -Wl,-z,defs -Wl,-Bsymbolic -o $@ $(filter %.o,$^)
+# Read by node; stands beside the library.
+$(BUILD)/tally-node.js: shim/node/hook.js
+	@mkdir -p $(@D)
+	@cp $< $@
 $(BUILD)/libagent.a: $(AGENT_OBJECTS)
 	@rm -f $@
 	$(call say,AR)$(AR) rcs $@ $^
