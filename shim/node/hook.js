@@ -31,6 +31,8 @@ class Call {
   constructor(tally, tls, method, target, host) {
     this.tally = tally;
     this.handle = tally.open(tls, method, target, host);
+    this.answered = false;
+    this.givenUp = false;
   }
 
   // What the library is told; after a failure, or the end, nothing.
@@ -72,7 +74,14 @@ class Call {
     this.tell((handle) => this.tally.requestEnd(handle));
   }
 
+  // By an error, the program's own or another's.
+  fail(error) {
+    if (this.givenUp || isGivingUp(error)) this.end(CANCELLED);
+    else this.end(this.answered ? CUT : FAILED, errorClass(error));
+  }
+
   response(status, headers) {
+    this.answered = true;
     this.tell((handle) => {
       this.tally.status(handle, status);
       for (let i = 0; i + 1 < headers.length; i += 2) this.tally.responseHeader(handle, String(headers[i]), String(headers[i + 1]));
@@ -187,7 +196,7 @@ function watchUndici(tally, channel) {
   on('error', ({ error }, call) => {
     if (!call) return;
     call.requestEnd();
-    call.end(isGivingUp(error) ? CANCELLED : FAILED, isGivingUp(error) ? undefined : errorClass(error));
+    call.fail(error);
   });
 }
 
@@ -228,17 +237,28 @@ function watchHttp(tally, http) {
   };
 }
 
+// node destroys a response of its own when the connection is gone, and says so; all else is the program's doing.
+function noteGivingUp(stream, call) {
+  const destroy = stream.destroy;
+  stream.destroy = function (error, ...rest) {
+    if (!error || error.code !== 'ECONNRESET') call.givenUp = true;
+    return destroy.call(this, error, ...rest);
+  };
+}
+
 // 'response' is looked for in emit(): a listener of ours would keep node from throwing away answers that nobody wants.
 function watchResponse(request, call) {
+  noteGivingUp(request, call);
   const emit = request.emit;
   request.emit = function (event, first, ...rest) {
     if (event === 'response') {
       call.response(first.statusCode, first.rawHeaders);
       tapPush(first, (chunk, encoding) => call.responseBody(bytesOf(chunk, encoding)));
+      noteGivingUp(first, call);
       first.once('end', () => call.end(COMPLETE));
-      first.once('close', () => (first.complete ? call.end(COMPLETE) : call.end(request.destroyed && !first.aborted ? CANCELLED : CUT)));
+      first.once('close', () => (first.complete ? call.end(COMPLETE) : call.fail(first.errored)));
     } else if (event === 'error') {
-      call.end(isGivingUp(first) ? CANCELLED : FAILED, isGivingUp(first) ? undefined : errorClass(first));
+      call.fail(first);
     } else if (event === 'close' && !request.res) {
       call.end(CANCELLED);
     }
