@@ -1,0 +1,477 @@
+/* pick.c: see pick.h. */
+#include "capture/pick.h"
+#include "capture/fragments.h"
+#include "capture/values.h"
+
+#include <string.h>
+
+#define USAGE_LEVELS_MAX 4
+#define BASE64_BYTES     192
+#define NAME_IS(scan, text)                                                                                  \
+    ((scan)->key_length == sizeof(text) - 1 && !memcmp((scan)->key, text, sizeof(text) - 1))
+
+void pick_fault(struct body *body)
+{
+    if (!body->fault)
+        body->news |= BODY_FAULT;
+    body->fault = true;
+}
+
+void pick_content(struct body *body)
+{
+    if (!body->content)
+        body->news |= BODY_CONTENT;
+    body->content = true;
+}
+
+/* ---- writing ---- */
+
+/* What does not fit whole is not written at all: a usage object of which half is missing would say something else. */
+static void put(struct body *body, struct body_scan *scan, const char *bytes, size_t length)
+{
+    if (scan->muted || fragments_put(body, bytes, length))
+        return;
+    pick_abandon(body, scan);
+    pick_fault(body);
+}
+
+static uint32_t bit_of(const struct body_scan *scan)
+{
+    uint32_t hash = scan->key_length;
+    for (uint8_t i = 0; i < scan->key_length; i++)
+        hash = hash * 31 + (unsigned char)scan->key[i];
+    return 1u << (hash >> 3 & 31);
+}
+
+static bool was_written(struct body_scan *scan)
+{
+    const struct body_frame *frame = scan_frame(scan);
+    return !frame->list && scan->key_length && (frame->seen & bit_of(scan));
+}
+
+/* Comma and name. */
+static void put_name(struct body *body, struct body_scan *scan)
+{
+    char text[BODY_KEY_BYTES_MAX + 4];
+    size_t length = 0;
+    struct body_frame *frame = scan_frame(scan);
+    if (frame->filled)
+        text[length++] = ',';
+    if (!frame->list) {
+        text[length++] = '"';
+        memcpy(text + length, scan->key, scan->key_length);
+        length += scan->key_length;
+        text[length++] = '"';
+        text[length++] = ':';
+        frame->seen |= bit_of(scan);
+    }
+    put(body, scan, text, length);
+}
+
+static void put_scalar(struct body *body, struct body_scan *scan, const char *bytes, size_t length)
+{
+    uint16_t mark = body->built;
+    if (scan->muted)
+        return;
+    put_name(body, scan);
+    put(body, scan, bytes, length);
+    if (!scan->muted && body->built > mark)
+        scan_frame(scan)->filled = true;
+}
+
+/* A value that is not kept. Of members of one name the last counts, so it says that there is none. */
+static void drop(struct body *body, struct body_scan *scan)
+{
+    if (!scan->muted && scan->depth > scan->base && was_written(scan))
+        put_scalar(body, scan, "null", 4);
+}
+
+static void note(struct body_scan *scan)
+{
+    uint8_t flags = scan->path.flags;
+    scan->counts = true;
+    scan->telling |= (flags & PATH_TELLING) != 0;
+    scan->bare |= (flags & PATH_BARE) != 0;
+}
+
+/* ---- documents ---- */
+
+void pick_document_begin(struct body *body, struct body_scan *scan)
+{
+    scan->frames[scan->depth++] = (struct body_frame){.place = scan->root, .lasting = true};
+    scan->muted = body->format == BODY_REQUEST_JSON;
+    scan->alone = scan->bare = scan->worth = scan->counts = scan->telling = false;
+    if (scan->muted)
+        return;
+    fragments_cut(body, 0);
+    put(body, scan, "{", 1);
+}
+
+void pick_document_end(struct body *body, struct body_scan *scan)
+{
+    if (scan->muted)
+        return;
+    put(body, scan, "}", 1);
+    if (scan->muted)
+        return;
+    if (!scan->worth) {
+        fragments_cut(body, 0);
+        return;
+    }
+    bool counts = scan->counts;
+    body->has_counts |= scan->telling;
+    if (fragments_commit(body) && counts)
+        body->news |= BODY_USAGE;
+}
+
+void pick_abandon(struct body *body, struct body_scan *scan)
+{
+    if (body->format == BODY_REQUEST_JSON)
+        values_abandon(body);
+    else
+        fragments_cut(body, 0);
+    scan->muted = true;
+}
+
+static bool must_be_whole(uint8_t place)
+{
+    return place_is_usage(place) || place == PLACE_META;
+}
+
+void pick_cut_off(struct body *body, struct body_scan *scan)
+{
+    if (body->format == BODY_REQUEST_JSON) {
+        values_abandon(body);
+        return;
+    }
+    if (scan->depth <= scan->base || scan->muted || scan->state == SCAN_BROKEN)
+        return;
+    for (uint8_t i = scan->base; i < scan->depth; i++) {
+        if (scan->frames[i].place == PLACE_METADATA_EVENT || scan->bare || scan->alone) {
+            pick_abandon(body, scan);
+            return;
+        }
+        if (must_be_whole(scan->frames[i].place)) {
+            fragments_cut(body, scan->frames[i].mark);
+            scan->counts = scan->telling = false;
+            scan->depth = i;
+        }
+    }
+    while (scan->depth > scan->base) {
+        bool root = scan->depth - 1 == scan->base;
+        if (!root)
+            pick_close(body, scan);
+        scan->depth--;
+        if (root)
+            pick_document_end(body, scan);
+    }
+}
+
+/* ---- names, items, containers ---- */
+
+/* The user's own metadata, which many APIs echo, is not alone in its document. */
+static void count_root_member(struct body *body, struct body_scan *scan, uint8_t members)
+{
+    if (members < 2)
+        return;
+    if (scan->path.flags & PATH_ALONE)
+        scan->path = (struct body_path){0};
+    if (!scan->alone)
+        return;
+    scan->alone = false;
+    scan->worth = scan->counts = scan->telling = false;
+    scan_frame(scan)->filled = false;
+    scan_frame(scan)->seen = 0;
+    if (!scan->muted)
+        fragments_cut(body, 1);
+}
+
+void pick_name(struct body *body, struct body_scan *scan)
+{
+    struct body_frame *frame = scan_frame(scan);
+    frame->members += frame->members < UINT8_MAX;
+    scan->path = (struct body_path){0};
+    if (scan->wrong)
+        scan->key_length = 0;
+    else if (scan->key_length)
+        scan->path = paths_find(frame->place, scan->key, scan->key_length);
+    if (scan->depth - 1 == scan->base)
+        count_root_member(body, scan, frame->members);
+}
+
+void pick_item(struct body_scan *scan)
+{
+    struct body_frame *frame = scan_frame(scan);
+    frame->members += frame->members < UINT8_MAX;
+    scan->path = paths_item(frame->place, frame->members);
+}
+
+bool pick_open(struct body *body, struct body_scan *scan, bool list)
+{
+    uint8_t place = list ? scan->path.list : scan->path.object;
+    const struct body_frame *outer = scan_frame(scan);
+    uint8_t levels = outer->levels + place_is_usage(place);
+    if (place == PLACE_CONTENT)
+        scan->watch = !body->content;
+    if (place <= PLACE_CONTENT || levels > USAGE_LEVELS_MAX || scan->depth == BODY_FRAMES_MAX) {
+        if (scan->depth == BODY_FRAMES_MAX && place > PLACE_CONTENT)
+            pick_fault(body);
+        drop(body, scan);
+        return false;
+    }
+    struct body_frame frame = {.place = place, .list = list, .levels = levels, .mark = body->built};
+    frame.lasting = was_written(scan) || (scan->path.flags & PATH_LASTING);
+    if (scan->path.flags & PATH_LASTING)
+        scan->worth = true;
+    if (!scan->muted) {
+        put_name(body, scan);
+        put(body, scan, list ? "[" : "{", 1);
+    }
+    scan->frames[scan->depth++] = frame;
+    return true;
+}
+
+void pick_close(struct body *body, struct body_scan *scan)
+{
+    const struct body_frame *frame = scan_frame(scan);
+    if (scan->muted)
+        return;
+    if (!frame->filled && !frame->lasting) {
+        fragments_cut(body, frame->mark);
+        return;
+    }
+    put(body, scan, frame->list ? "]" : "}", 1);
+    scan->frames[scan->depth - 2].filled = true;
+    if (frame->place == PLACE_METADATA_EVENT)
+        scan->alone = true;
+}
+
+/* ---- strings ---- */
+
+void pick_string_begin(struct body *body, struct body_scan *scan)
+{
+    scan->sink = SINK_NONE;
+    switch (scan->path.text) {
+    case TEXT_KEPT:
+    case TEXT_DIGITS:
+        scan->sink = scan->muted ? SINK_NONE : SINK_TEXT;
+        break;
+    case TEXT_CONTENT:
+        scan->sink = body->content ? SINK_NONE : SINK_CONTENT;
+        break;
+    case TEXT_BYTES:
+        if (!scan->muted) {
+            pick_abandon(body, scan);
+            scan_begin(&body->inner, PLACE_RESPONSE, true);
+            scan->sextets = 0;
+            scan->bits = 0;
+            scan->sink = SINK_BYTES;
+        }
+        break;
+    case TEXT_NOT:
+        break;
+    default:
+        scan->sink = values_begin(body, scan);
+    }
+    if (scan->sink != SINK_TEXT)
+        drop(body, scan);
+}
+
+static void take_name(struct body_scan *scan, const char *bytes, size_t length)
+{
+    for (size_t i = 0; i < length && !scan->wrong; i++) {
+        char c = bytes[i];
+        scan->wrong = c < 0x20 || c == 0x7f || c == '"' || c == '\\' || scan->key_length == sizeof scan->key;
+        if (!scan->wrong)
+            scan->key[scan->key_length++] = c;
+    }
+    if (scan->wrong)
+        scan->sink = SINK_NONE;
+}
+
+static void take_text(struct body *body, struct body_scan *scan, const char *bytes, size_t length)
+{
+    for (size_t i = 0; i < length && !scan->wrong; i++) {
+        scan->wrong = (unsigned char)bytes[i] < 0x20 || scan->value_length == sizeof scan->value;
+        if (!scan->wrong)
+            scan->value[scan->value_length++] = bytes[i];
+    }
+    if (!scan->wrong)
+        return;
+    scan->sink = SINK_NONE;
+    drop(body, scan);
+}
+
+static int sextet(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+static void take_base64(struct body *body, struct body_scan *scan, const char *bytes, size_t length)
+{
+    char out[BASE64_BYTES];
+    size_t used = 0;
+    for (size_t i = 0; i < length; i++) {
+        int value = sextet(bytes[i]);
+        if (value < 0 && bytes[i] != '=')
+            pick_fault(body);
+        if (value < 0)
+            continue;
+        scan->bits = scan->bits << 6 | (uint32_t)value;
+        if (scan->sextets++ > 0)
+            out[used++] = (char)(scan->bits >> (6 - 2 * (scan->sextets - 2)));
+        scan->sextets &= 3;
+        if (used == sizeof out) {
+            scan_feed(body, &body->inner, out, used);
+            used = 0;
+        }
+    }
+    scan_feed(body, &body->inner, out, used);
+}
+
+void pick_string_take(struct body *body, struct body_scan *scan, const char *bytes, size_t length)
+{
+    switch (scan->sink) {
+    case SINK_NAME:
+        take_name(scan, bytes, length);
+        break;
+    case SINK_TEXT:
+        take_text(body, scan, bytes, length);
+        break;
+    case SINK_CONTENT:
+        pick_content(body);
+        scan->sink = SINK_NONE;
+        break;
+    case SINK_BYTES:
+        take_base64(body, scan, bytes, length);
+        break;
+    case SINK_VALUE:
+    case SINK_METADATA:
+        values_take(body, scan, bytes, length);
+        break;
+    default:
+        break;
+    }
+}
+
+/* type tells most, then code, then status; as the agent has it. */
+static void keep_error(struct body *body, const struct body_scan *scan)
+{
+    uint8_t rank = NAME_IS(scan, "type") ? 3 : NAME_IS(scan, "code") ? 2 : 1;
+    if (scan->frames[scan->depth - 1].place != PLACE_ERROR || rank < body->error_rank)
+        return;
+    body->error_rank = rank;
+    memcpy(body->error_type, scan->value, scan->value_length);
+    body->error_type[scan->value_length] = '\0';
+}
+
+static bool is_number(const char *at, const char *end)
+{
+    const char *digits;
+    at += at < end && *at == '-';
+    for (digits = at; at < end && *at >= '0' && *at <= '9'; at++)
+        ;
+    if (at == digits)
+        return false;
+    if (at < end && *at == '.') {
+        for (digits = ++at; at < end && *at >= '0' && *at <= '9'; at++)
+            ;
+        if (at == digits)
+            return false;
+    }
+    if (at < end && (*at == 'e' || *at == 'E')) {
+        at++;
+        at += at < end && (*at == '+' || *at == '-');
+        for (digits = at; at < end && *at >= '0' && *at <= '9'; at++)
+            ;
+        if (at == digits)
+            return false;
+    }
+    return at == end;
+}
+
+static bool value_is_number(const struct body_scan *scan)
+{
+    return is_number(scan->value, scan->value + scan->value_length);
+}
+
+static void text_end(struct body *body, struct body_scan *scan)
+{
+    char quoted[2 * BODY_TEXT_BYTES_MAX + 2];
+    size_t length = 0;
+    bool digits = scan->path.text == TEXT_DIGITS;
+    if (digits && !value_is_number(scan)) {
+        drop(body, scan);
+        return;
+    }
+    quoted[length++] = '"';
+    for (uint8_t i = 0; i < scan->value_length; i++) {
+        if (scan->value[i] == '"' || scan->value[i] == '\\')
+            quoted[length++] = '\\';
+        quoted[length++] = scan->value[i];
+    }
+    quoted[length++] = '"';
+    put_scalar(body, scan, quoted, length);
+    if (!(scan->path.flags & PATH_WEIGHTLESS))
+        scan->worth = true;
+    if (digits)
+        note(scan);
+    keep_error(body, scan);
+}
+
+void pick_string_end(struct body *body, struct body_scan *scan)
+{
+    if (scan->sink == SINK_TEXT)
+        text_end(body, scan);
+    else if (scan->sink == SINK_BYTES)
+        scan_end(body, &body->inner);
+    else if (scan->sink == SINK_VALUE || scan->sink == SINK_METADATA)
+        values_end(body, scan);
+}
+
+/* ---- other scalars ---- */
+
+bool pick_number(struct body *body, struct body_scan *scan)
+{
+    if (scan->depth <= scan->base)
+        return true;
+    if (scan->path.number == NUMBER_METADATA && !scan->wrong)
+        values_scalar(body, scan, scan->value, scan->value_length);
+    if (scan->path.number != NUMBER_COUNT) {
+        drop(body, scan);
+        return true;
+    }
+    if (scan->wrong) {
+        pick_fault(body);
+        drop(body, scan);
+        return true;
+    }
+    if (!value_is_number(scan))
+        return false;
+    put_scalar(body, scan, scan->value, scan->value_length);
+    scan->worth = true;
+    note(scan);
+    return true;
+}
+
+void pick_literal(struct body *body, struct body_scan *scan)
+{
+    bool yes = scan->literal == SCAN_TRUE;
+    if (scan->depth <= scan->base)
+        return;
+    if (scan->path.flags & PATH_STREAM) {
+        body->streams = yes;
+    } else if (scan->path.text == TEXT_METADATA && scan->literal != SCAN_NULL) {
+        values_scalar(body, scan, yes ? "true" : "false", yes ? 4 : 5);
+    } else if (scan->path.flags & PATH_LITERAL && scan->literal != SCAN_NULL) {
+        put_scalar(body, scan, yes ? "true" : "false", yes ? 4 : 5);
+    } else {
+        drop(body, scan);
+    }
+}
