@@ -123,26 +123,30 @@ enum real_owner real_owner_of(const void *address)
 
 /* ---- the functions behind ours ------------------------------------------------- */
 
-/* dlsym itself is interposed by us: the C library's is asked for by its version, the oldest, which every glibc has. */
+void *real_dl(enum real_dl which)
+{
+    static _Atomic(void *) found[2];
+    void *pointer = atomic_load_explicit(&found[which], memory_order_relaxed);
+    if (pointer)
+        return pointer;
+    int error = errno;
+    const char *name = which == REAL_DLOPEN ? "dlopen" : "dlsym";
+#if defined(__x86_64__)
+    pointer = dlvsym(RTLD_NEXT, name, "GLIBC_2.2.5");
+#elif defined(__aarch64__)
+    pointer = dlvsym(RTLD_NEXT, name, "GLIBC_2.17");
+#else
+    pointer = which == REAL_DLOPEN ? (void *)dlopen : (void *)dlsym; /* not interposed: dl.h */
+    (void)name;
+#endif
+    errno = error;
+    atomic_store_explicit(&found[which], pointer, memory_order_relaxed);
+    return pointer;
+}
+
 void *real_dlsym(void *handle, const char *name)
 {
-    static _Atomic(void *) found;
-    void *pointer = atomic_load_explicit(&found, memory_order_relaxed);
-    if (!pointer) {
-        int error = errno;
-#if defined(__x86_64__)
-        pointer = dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.2.5");
-#elif defined(__aarch64__)
-        pointer = dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.17");
-#else
-        pointer = (void *)(uintptr_t)&dlsym;
-#endif
-        errno = error;
-        if (!pointer)
-            return NULL;
-        atomic_store_explicit(&found, pointer, memory_order_relaxed);
-    }
-    void *(*call)(void *, const char *) = (void *(*)(void *, const char *))(uintptr_t)pointer;
+    void *(*call)(void *, const char *) = (void *(*)(void *, const char *))real_dl(REAL_DLSYM);
     void *result = call(handle, name);
     /* The C library looks where the call came from: it must not be a jump. */
     __asm__ volatile("" ::: "memory");
@@ -233,6 +237,21 @@ void *real_find(const char *name, const void *caller)
     void *pointer = find(name, find_module(caller, &module) ? &module : NULL);
     errno = error;
     return pointer;
+}
+
+void *real_beside(const void *pointer, const char *name)
+{
+    int error = errno;
+    struct module module;
+    void *found = NULL;
+    if (find_module(pointer, &module) && module.path && module.path[0] && !is_ours(&module))
+        found = find_through(module.path, name);
+    if (found)
+        keep_loaded(found);
+    else
+        dlerror();
+    errno = error;
+    return found;
 }
 
 /* An entry is filled once and never changed, so whoever sees its start sees all of it. A library that is unloaded leaves its entry

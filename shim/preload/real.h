@@ -9,7 +9,7 @@
  *   real_owner_of           any thread, any signal handler, a vfork child; no lock, no allocation; some 20 ns (glibc 2.35 or later)
  *   real_function           any thread; the first call from each library takes the loader's lock and may allocate, others are as above
  *   real_next, real_find,   any thread; take the loader's lock, may allocate
- *   real_dlsym
+ *   real_beside, real_dlsym
  *
  * All keep errno. What a pointer was found in is kept loaded from then on: nobody can call into a library that has gone. */
 #ifndef TALLY_PRELOAD_REAL_H
@@ -55,10 +55,17 @@ void *real_function(struct real_function *function, const void *caller);
 /* The same, looked for anew. */
 void *real_find(const char *name, const void *caller);
 
+/* What a library calls `name` itself in which `pointer` lies. */
+void *real_beside(const void *pointer, const char *name);
+
 /* As dlsym(RTLD_NEXT, name): right for what libc defines. */
 void *real_next(const char *name);
 
-/* The dlsym of the C library. */
+/* The dlsym of the C library; as if called from this library. */
 void *real_dlsym(void *handle, const char *name);
+/* The C library's own of the two that are interposed (dl.h). Asked for by their oldest version, which every glibc has: looking
+ * for one that is missing would allocate. */
+enum real_dl { REAL_DLOPEN, REAL_DLSYM };
+void *real_dl(enum real_dl which);
 
 #endif
