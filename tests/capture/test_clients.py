@@ -4,13 +4,11 @@ to the token, over https:// and http://.
 
 A client does all of SESSION in one go. What a layer is that should see it stands in clients.py.
 """
-import os
 import sys
 
 import clients
-import registry
 import world
-from tap import Failure, Skip, expect, run, tries
+from tap import expect, tries
 
 SESSION = ["openai-chat", "openai-stream", "anthropic-stream,chunk=7", "gemini-array", "bedrock-converse-stream",
            "openai-chat,coding=gzip", "openai-error-429", "plain-json", "unknown-host", "cohere-v1-stream", "hostile-stream",
@@ -71,24 +69,5 @@ def tests_of(place):
                 yield (f"{name}_over_{scheme}", lambda n=name, c=command, s=scheme: one(place, n, c, s))
 
 
-def main():
-    if world.INSIDE not in os.environ:
-        python, why = registry.environment()
-        os.environ["TALLY_TEST_PYTHON"], os.environ["TALLY_TEST_NO_PYTHON"] = python or "", why or ""
-    try:
-        world.enter()
-    except Skip as why:
-        print(f"1..0 # SKIP {why}")
-        return 0
-    with world.World() as place:
-        place.python, place.why_no_python = os.environ["TALLY_TEST_PYTHON"], os.environ["TALLY_TEST_NO_PYTHON"]
-        chosen = os.environ.get("TALLY_TEST_FILTER")
-        tests = list(tests_of(place))
-        if chosen:
-            import fnmatch
-            tests = [test for test in tests if fnmatch.fnmatch(test[0], chosen)]
-        return run(tests)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(world.play(tests_of, modules=True))

@@ -8,6 +8,7 @@
 """
 import ctypes
 import fcntl
+import fnmatch
 import glob
 import json
 import os
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 
-from tap import Failure, Skip, expect, wait_for
+from tap import Failure, Skip, expect, run, wait_for
 
 BUILD = os.environ.get("TALLY_TEST_BUILD", os.path.abspath("build"))
 SOURCE = os.environ.get("TALLY_TEST_SOURCE", os.path.abspath("."))
@@ -152,6 +153,8 @@ class World:
         os.mkdir(self.state, 0o700)
         self.paths = OWN + ([CORPUS] if recordings and os.path.exists(CORPUS) else [])
         self.exchanges = {e.id: e for path in self.paths for e in exchanges.load(path)}
+        self.python = os.environ.get("TALLY_TEST_PYTHON")
+        self.why_no_python = os.environ.get("TALLY_TEST_NO_PYTHON")
         self.agent = None
         self.standin = Standin(self.folder, self.paths)
         self.name_hosts()
@@ -269,6 +272,28 @@ class World:
         for path in glob.glob(f"/dev/shm{self.arena}*"):
             os.unlink(path)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def play(tests_of, recordings=False, modules=False):
+    """A test program: into the namespaces, a world, the tests in it. modules: with registry.py's environment for Python."""
+    if modules and INSIDE not in os.environ:
+        import registry
+
+        python, why = registry.environment()
+        os.environ["TALLY_TEST_PYTHON"], os.environ["TALLY_TEST_NO_PYTHON"] = python or "", why or ""
+    try:
+        enter()
+    except Skip as why:
+        print(f"1..0 # SKIP {why}")
+        return 0
+    with World(recordings) as place:
+        return run(filtered(list(tests_of(place))))
+
+
+def filtered(tests):
+    """Those whose names match TALLY_TEST_FILTER, if it is there."""
+    pattern = os.environ.get("TALLY_TEST_FILTER", "*")
+    return [test for test in tests if fnmatch.fnmatch(test[0], pattern)]
 
 
 COUNTS = {"input": ("input_tokens",), "output": ("output_tokens",), "cache_read": ("cache_read_tokens",),
