@@ -12,7 +12,7 @@ void body_begin(struct body *body, enum body_format format, const char *metadata
 {
     bool request = format == BODY_REQUEST_JSON;
     body->format = (uint8_t)format;
-    body->has_counts = body->content = body->fault = body->streams = false;
+    body->has_counts = body->content = body->fault = body->streams = body->ending = body->over = false;
     body->news = body->open = body->error_rank = 0;
     if (request) {
         body->metadata_names = metadata_names;
@@ -57,6 +57,11 @@ size_t body_usage_json(const struct body *body, char *out, size_t capacity)
 bool body_has_counts(const struct body *body)
 {
     return body->has_counts;
+}
+
+bool body_is_over(const struct body *body)
+{
+    return body->over;
 }
 
 const char *body_text(const struct body *body, enum body_value which)

@@ -84,6 +84,8 @@ struct body {
     bool content;
     bool fault;
     bool streams;
+    bool ending;  /* the document at hand says that it is the last */
+    bool over;    /* the last one has come */
     uint8_t news; /* BODY_* bits for the call at hand */
     uint8_t open; /* enum body_value that is being written, + 1 */
     uint8_t error_rank;

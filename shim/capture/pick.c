@@ -401,6 +401,24 @@ static bool value_is_number(const struct body_scan *scan)
     return is_number(scan->value, scan->value + scan->value_length);
 }
 
+/* Events by which an API says that the answer is complete. */
+static void note_ending(struct body *body, const struct body_scan *scan)
+{
+    static const char *const endings[] = {"message_stop", "message-end", "response.completed",
+                                          "response.incomplete", "response.failed"};
+    if (scan->depth - 1 != scan->base || !NAME_IS(scan, "type"))
+        return;
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
+        body->ending |=
+            scan->value_length == strlen(endings[i]) && !memcmp(scan->value, endings[i], scan->value_length);
+}
+
+/* A document that stands alone, with its counts, is an answer; of a list's items there may be more. */
+void pick_over(struct body *body, const struct body_scan *scan)
+{
+    body->over |= body->ending || (body->format == BODY_JSON && scan->base == 0 && scan->counts);
+}
+
 static void text_end(struct body *body, struct body_scan *scan)
 {
     char quoted[2 * BODY_TEXT_BYTES_MAX + 2];
@@ -423,6 +441,7 @@ static void text_end(struct body *body, struct body_scan *scan)
     if (digits)
         note(scan);
     keep_error(body, scan);
+    note_ending(body, scan);
 }
 
 void pick_string_end(struct body *body, struct body_scan *scan)

@@ -7,6 +7,8 @@
 
 void pick_document_begin(struct body *body, struct body_scan *scan);
 void pick_document_end(struct body *body, struct body_scan *scan);
+/* After it: whether it was the last. */
+void pick_over(struct body *body, const struct body_scan *scan);
 /* The document goes no further: what was written of it is void. */
 void pick_abandon(struct body *body, struct body_scan *scan);
 /* The body ends in the middle of it: what was complete holds. */

@@ -298,8 +298,10 @@ static void close_container(struct body *body, struct body_scan *scan, bool list
         if (!root)
             pick_close(body, scan);
         scan->depth--;
-        if (root)
+        if (root) {
             pick_document_end(body, scan);
+            pick_over(body, scan);
+        }
     }
     done(scan);
 }
@@ -330,6 +332,7 @@ static void begin_value(struct body *body, struct body_scan *scan, char c)
     } else if (c == 'D' && scan->single && scan->state == SCAN_FIRST_ITEM && scan->base && scan->depth == 1) {
         scan->base = scan->depth = 0; /* [DONE] */
         scan->state = SCAN_QUIET;
+        body->over = true;
     } else {
         broken(body, scan);
     }
