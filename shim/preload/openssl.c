@@ -6,10 +6,12 @@
  * read). Not seen: BIO_f_ssl (libssl calls itself there), statically linked OpenSSL, HTTP/2. */
 #include "capture/connection.h"
 #include "capture/http.h"
+#include "preload/dl.h"
 #include "preload/interpose.h"
 #include "preload/real.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* As in <openssl/ssl.h>, which need not be here. */
 typedef struct ssl_st SSL;
@@ -201,4 +203,28 @@ INTERPOSE void SSL_free(SSL *ssl)
     closing(ssl);
     if (real)
         real(ssl);
+}
+
+/* ---- found by dlsym() ------------------------------------------------------------ */
+
+/* Whoever found a function by its library's handle (.NET, Python's ctypes) depends on no libssl, so the one to call is told by name alone. With two of them in
+ * the process, what was found must be what our function will find; else it is left alone, and not seen. */
+void *openssl_by_dlsym(const char *name, void *real)
+{
+    static const struct {
+        const char *name;
+        void *ours;
+    } functions[] = {{"SSL_read", (void *)SSL_read},
+                     {"SSL_read_ex", (void *)SSL_read_ex},
+                     {"SSL_write", (void *)SSL_write},
+                     {"SSL_write_ex", (void *)SSL_write_ex},
+                     {"SSL_write_ex2", (void *)SSL_write_ex2},
+                     {"SSL_get_error", (void *)SSL_get_error},
+                     {"SSL_shutdown", (void *)SSL_shutdown},
+                     {"SSL_clear", (void *)SSL_clear},
+                     {"SSL_free", (void *)SSL_free}};
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
+        if (!strcmp(name, functions[i].name))
+            return real_find(name, NULL) == real ? functions[i].ours : NULL;
+    return NULL;
 }
