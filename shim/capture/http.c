@@ -109,7 +109,6 @@ static bool ask_start(struct http *http)
     };
     http->asking_head = true;
     http->asking_absolute = *target != '/';
-    http->asking_answered = false;
     if (!starts_with(method, "POST") || method.left != 4)
         return true;
     http->asking = awaited->exchange = exchange_open(http->layer, http->tls);
@@ -265,7 +264,6 @@ static void answer_end(struct http *http)
     http->awaited_first = (http->awaited_first + 1) % HTTP_PIPELINED_MAX;
     http->awaited_count--;
     http->told = false;
-    http->asking_answered = !http->awaited_count;
 }
 
 static const char *read_response(struct http *http, struct http_input input)
@@ -338,10 +336,11 @@ bool http_between_responses(const struct http *http)
 
 bool http_is_answered(const struct http *http)
 {
-    return !http->awaited_count && http_between_responses(http);
+    return !http->awaited_count && http->request.place != HTTP_START && http_between_responses(http);
 }
 
 bool http_is_idle(const struct http *http)
 {
-    return http_is_answered(http) && http_between_requests(http) && !http->ahead && !http->given;
+    return !http->awaited_count && http_between_requests(http) && http_between_responses(http) &&
+           !http->ahead && !http->given;
 }

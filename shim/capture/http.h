@@ -50,7 +50,7 @@ bool http_is_idle(const struct http *http);
 /* Where a request, or a response, may begin: a message is not cut in two if the connection turns out to be another one here. */
 bool http_between_requests(const struct http *http);
 bool http_between_responses(const struct http *http);
-/* What was asked has been answered, though not all of it was seen to leave (sent by other means, or given up). */
+/* In the middle of a request that has been answered: the rest of it was sent by other means, or given up. */
 bool http_is_answered(const struct http *http);
 
 #endif

@@ -58,7 +58,6 @@ struct http {
     struct exchange *asking; /* of the request that is being sent, if it is looked at and not answered yet */
     bool asking_head;        /* its head has not come to its end */
     bool asking_absolute;    /* its target names the host */
-    bool asking_answered;    /* a whole response came before its own end */
 
     struct http_reader response;
     int status;
