@@ -295,7 +295,8 @@ def switched_off(place):
 def secrets(place):
     """Neither a key, nor a prompt, nor a completion, stands in the database or the shared memory."""
     exchange = place.exchanges["anthropic-message"]
-    body = place.file("body.secret", b'{"model":"claude-sonnet-4-5","messages":[{"role":"user","content":"prompt-xyzzy-1"}],"secret":"xyzzy-2"}')
+    body = place.file("body.secret", b'{"model":"claude-sonnet-4-5","secret":"xyzzy-2",'
+                                     b'"messages":[{"role":"user","content":"prompt-xyzzy-1"}]}')
     words = ["curl", "-sS", "-H", "x-api-key: xyzzy-3", "-H", "x-standin: anthropic-message", "-H", "Authorization: Bearer xyzzy-4",
              "-H", "Cookie: xyzzy-5", "-H", "Content-Type: application/json", "--data-binary", f"@{body}",
              exchange.url + "?key=xyzzy-6"]

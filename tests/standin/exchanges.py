@@ -10,7 +10,8 @@ Two kinds of files: recordings (*.jsonl, *.jsonl.gz, one exchange a line: ../sha
     "frames": [[type, {..}], ..]  Amazon's event stream; "wrapped": true puts payloads into {"bytes": base64}
     "text": ".."                  anything else
 
-and "expect" says what an accountant should have found. "by_name": true is never chosen but by its name.
+and "expect" says what an accountant should have found. "by_name": true is never chosen but by its name; "also" are other paths of
+the same.
 """
 import base64
 import gzip

@@ -60,7 +60,8 @@ class Catalogue:
 
     def choose(self, host, path, wants_stream):
         """For clients that cannot say which: the first for this host and path that streams as was asked."""
-        fitting = [e for e in self.all if e.path == path and e.host.split(":")[0] == host and not e.row.get("by_name")]
+        fitting = [e for e in self.all if path in [e.path, *e.row.get("also", [])] and e.host.split(":")[0] == host
+                   and not e.row.get("by_name")]
         return next((e for e in fitting if e.streams == wants_stream), fitting[0] if fitting else None)
 
 
