@@ -6,7 +6,7 @@
 
 /* Whose own statement of a call's cost goes before the price list, because it says what is billed, and knows what a list cannot:
  * OpenRouter where it sent the call; xAI and Perplexity the searches and tools that they bill besides tokens
- * (docs.x.ai/developers/cost-tracking: "the actual amount billed"; docs.perplexity.ai: "total cost for the request"). */
+ * (xai-proto's usage.proto: "Full price paid by the user for this request"; perplexity-py's usage_info.py: total_cost). */
 static const struct {
     const char *provider;
     const char *host;
@@ -129,9 +129,18 @@ static void doubt(struct quantities *quantities)
         {QUANTITY_output_audio_tokens, QUANTITY_output_tokens},
         {QUANTITY_output_image_tokens, QUANTITY_output_tokens},
     };
+    static const uint8_t cached[] = {QUANTITY_cache_read_tokens, QUANTITY_cache_write_5m_tokens,
+                                     QUANTITY_cache_write_1h_tokens};
+    int64_t rest = quantities->of[QUANTITY_input_tokens];
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
         if (quantities->of[parts[i][0]] > quantities->of[parts[i][1]])
             quantities->of[parts[i][1]] = -1;
+    /* A token is read from the cache, or written to it, or neither: these do not overlap. */
+    for (size_t i = 0; i < sizeof(cached); i++)
+        if (quantities->of[cached[i]] > 0)
+            rest -= quantities->of[cached[i]];
+    if (rest < 0)
+        quantities->of[QUANTITY_input_tokens] = -1;
 }
 
 static void price_values(struct costing *costing, const struct usage_values *values,

@@ -59,9 +59,9 @@ static void settle_input(struct sums *sums)
     if (!known(sums, INPUT) && !tools && value(sums, FIGURE_apart_image_tokens) == 0)
         return;
     bool thoughts = value(sums, REASONING) && total_is(sums, stated + value(sums, REASONING));
-    bool apart = sums->shape->traits & CACHE_APART ? !total_is(sums, stated)
-                                                   : (!thoughts && total_is(sums, stated + cached)) ||
-                                                         value(sums, READ) > value(sums, INPUT);
+    bool apart = sums->shape->traits & CACHE_APART
+                     ? !total_is(sums, stated)
+                     : (!thoughts && total_is(sums, stated + cached)) || cached > value(sums, INPUT);
     if (sums->shape->traits & BILLED)
         apart = false;
     if (apart && known(sums, INPUT))

@@ -335,11 +335,13 @@ static void counts_that_cannot_be_have_no_price(void **state)
 {
     struct kit *kit = *state;
     introduce(kit);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         struct pen p = usage("p", "m", NULL);
         pen_u32(&p, TALLY_FIELD_input_tokens, 10);
         pen_u32(&p, TALLY_FIELD_output_tokens, 10);
         pen_u32(&p, TALLY_FIELD_cache_read_tokens, i == 1 ? 1000 : 10);
+        if (i == 3) /* each of them could be, the two together cannot */
+            pen_u32(&p, TALLY_FIELD_cache_write_5m_tokens, 1);
         pen_u32(&p, TALLY_FIELD_reasoning_tokens, i == 2 ? 11 : 10);
         tape_add(kit, 0, &p);
     }
@@ -347,7 +349,7 @@ static void counts_that_cannot_be_have_no_price(void **state)
     kit_expect(kit,
                "SELECT group_concat(coalesce(cost_picodollars,'-')||':'||cost_basis||':'||input_tokens||':'||"
                "cache_read_tokens) FROM usage",
-               "101000000:list:10:10,-:no_counts:10:1000,-:no_counts:10:10");
+               "101000000:list:10:10,-:no_counts:10:1000,-:no_counts:10:10,-:no_counts:10:10");
 }
 
 static void prices_of_no_database(void **state)
