@@ -308,6 +308,7 @@ static void costs_are_reported_and_what_is_unknown_is_named(void **state)
     free(table);
     struct command_result doctor = command_run(room, "doctor");
     assert_non_null(strstr(doctor.out, "1 calls of 1 models have no known cost: p/nobody: 1"));
+    assert_non_null(strstr(doctor.out, "prices.json (no date)"));
     command_release(&doctor);
     json = command_expect_json(room, "tail --json -n 1", 0);
     const cJSON *usage = cJSON_GetObjectItem(json, "usage");
@@ -381,6 +382,18 @@ static bool doctor_says(const struct room *room, const char *words)
     return says;
 }
 
+static void the_built_in_list_says_how_much_of_it_is_whose(void **state)
+{
+    struct room *room = *state;
+
+    agent_start(room);
+    call(room);
+    agent_stop(room);
+    assert_true(doctor_says(room, "entries as read on their provider's page, the others are LiteLLM's"));
+    command_change_database(room, "UPDATE price_tables SET sha256 = 'another'");
+    assert_true(doctor_says(room, "of another version of tallyd"));
+}
+
 /* An object that nobody knows; then, as if a newer version had come, one that is known; then filled in. */
 static void what_was_not_understood_is_named_until_it_is_filled_in(void **state)
 {
@@ -442,6 +455,7 @@ int main(void)
         room_test(costs_are_reported_and_what_is_unknown_is_named),
         room_test(calls_in_flight_have_a_cost_so_far),
         room_test(a_list_of_a_relative_name_is_found_again),
+        room_test(the_built_in_list_says_how_much_of_it_is_whose),
         room_test(what_was_not_understood_is_named_until_it_is_filled_in),
         room_test(a_database_of_another_version_is_named),
     };

@@ -1,6 +1,7 @@
 /* doctor_store.c: the state folder, the database, and what has been lost. */
 #include "db.h"
 #include "doctor.h"
+#include "price/table.h"
 #include "understand/understand.h"
 #include "when.h"
 
@@ -198,6 +199,48 @@ static void check_costs(struct doctor *doctor, struct db *db)
     free(names);
 }
 
+/* The built-in list's figures are not all of one kind; of this version's own it can be said how many are which. */
+static void tell_builtin(struct doctor *doctor, const char *sha256, const char *date)
+{
+    char error[PRICE_ERROR_BYTES];
+    struct price_table *prices;
+    unsigned pages = 0;
+
+    if (price_table_builtin(&prices, error) != 0)
+        return;
+    for (uint32_t i = 0; i < prices->entry_count; i++) {
+        struct price_text source = prices->entries[i].source;
+        pages += source.length > 8 && memcmp(source.data, "https://", 8) == 0;
+    }
+    if (strcmp(prices->sha256, sha256) == 0)
+        doctor_find(doctor, FINDING_OK, "price list", NULL,
+                    "built in, of %s: %u of %u entries as read on their provider's page, the others are "
+                    "LiteLLM's; 'tally price --model NAME' says which, and when",
+                    date, pages, prices->entry_count);
+    else
+        doctor_find(doctor, FINDING_OK, "price list", NULL, "built in, of %s, of another version of tallyd",
+                    date);
+    price_table_free(prices);
+}
+
+/* By which list the newest row was priced. */
+static void check_list(struct doctor *doctor, struct db *db)
+{
+    sqlite3_stmt *statement =
+        db_prepare(db, "SELECT name, sha256, coalesce(date, 'no date') FROM price_tables WHERE id ="
+                       " (SELECT price_table_id FROM usage ORDER BY id DESC LIMIT 1)");
+
+    if (statement != NULL && db_step(db, statement) == 1) {
+        const char *name = db_text(statement, 0, NULL);
+        const char *date = db_text(statement, 2, NULL);
+        if (strcmp(name, "built-in") == 0)
+            tell_builtin(doctor, db_text(statement, 1, NULL), date);
+        else
+            doctor_find(doctor, FINDING_OK, "price list", NULL, "%s (%s)", name, date);
+    }
+    sqlite3_finalize(statement);
+}
+
 /* Whether this version understands the newest such object, whose provider and model come with it. */
 static bool understood_now(sqlite3_stmt *row)
 {
@@ -283,6 +326,7 @@ void doctor_store(struct doctor *doctor)
         check_future(doctor, &db);
         check_losses(doctor, &db);
         if (current) {
+            check_list(doctor, &db);
             check_costs(doctor, &db);
             check_shapes(doctor, &db);
             doctor_capture(doctor, &db);
