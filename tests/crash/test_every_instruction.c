@@ -479,7 +479,8 @@ int main(void)
     static struct CMUnitTest tests[64];
     size_t count = 0;
     const char *only = getenv("TALLY_CRASH_ONLY");
-    bool all = only || getenv("TALLY_TEST_LONG");
+    /* Who names tests has those of the long form, too. */
+    bool all = only || getenv("TALLY_TEST_LONG") || getenv("TALLY_TEST_FILTER");
     for (unsigned int i = 0; i < scenario_count + spill_scenario_count; i++) {
         const struct scenario *scenario =
             i < scenario_count ? &scenarios[i] : &spill_scenarios[i - scenario_count];
