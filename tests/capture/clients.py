@@ -83,7 +83,7 @@ def wget(world, plan, https):
     return ["sh", "-c", "; ".join(words)]
 
 
-CURL, OPENSSL, SOCKET = "curl", "openssl", "socket"
+CURL, OPENSSL, SOCKET, NODE = "curl", "openssl", "socket", "node"
 # name, how to start it, the layer that should see it over https:// (None: none can), over http:// (None: not tried)
 CLIENTS = [
     ("curl", curl(), CURL, CURL),
@@ -100,4 +100,6 @@ CLIENTS = [
     ("perl_lwp", script("perl", "lwp.pl"), OPENSSL, SOCKET),
     ("php_streams", script("php", "streams.php"), OPENSSL, SOCKET),
     ("wget", wget, None, SOCKET),
+    ("node_fetch", script("node", "node_fetch.js"), NODE, NODE),
+    ("node_http", script("node", "node_http.js"), NODE, NODE),
 ]
