@@ -155,7 +155,7 @@ $(BUILD)/tallyd: $(BUILD)/agent/main.o $(BUILD)/libagent.a $(BUILD)/libtally.a
 $(BUILD)/libtools.a: $(filter-out $(BUILD)/tools/tally/main.o,$(TOOL_OBJECTS))
 	@rm -f $@
 	$(call say,AR)$(AR) rcs $@ $^
-$(BUILD)/tally: $(BUILD)/tools/tally/main.o $(BUILD)/libtools.a $(BUILD)/libagent.a $(BUILD)/libtally.a
+$(BUILD)/tally: $(BUILD)/tools/tally/main.o $(BUILD)/libtools.a $(BUILD)/libagent.a $(BUILD)/libcapture.a $(BUILD)/libtally.a
 	$(link) $(AGENT_LIBS) $(TOOL_LIBS)
 $(LAYOUT) $(RUNNER): %: %.o
 	$(link)
@@ -287,7 +287,7 @@ MAN := $(wildcard tools/man/*.[1-8])
 HEADERS := $(wildcard include/tally/*.h)
 man_target = $(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
 INSTALLED = $(PREFIX)/bin/tally $(PREFIX)/bin/tallyd $(LIBDIR)/libtally.a $(LIBDIR)/libtally.so \
-  $(LIBDIR)/libtally.so.$(SOVERSION) $(LIBDIR)/libtally.so.$(VERSION) $(LIBDIR)/pkgconfig/tally.pc \
+  $(LIBDIR)/libtally.so.$(SOVERSION) $(LIBDIR)/libtally.so.$(VERSION) $(LIBDIR)/libtally-preload.so $(LIBDIR)/tally-node.js $(LIBDIR)/pkgconfig/tally.pc \
   $(UNITDIR)/tallyd.service $(foreach header,$(HEADERS),$(PREFIX)/include/tally/$(notdir $(header))) \
   $(foreach page,$(MAN),$(call man_target,$(page)))
 
@@ -295,8 +295,8 @@ INSTALLED = $(PREFIX)/bin/tally $(PREFIX)/bin/tallyd $(LIBDIR)/libtally.a $(LIBD
 install: all
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(PREFIX)/include/tally'
 	install -m 755 $(BUILD)/tally $(BUILD)/tallyd '$(DESTDIR)$(PREFIX)/bin'
-	install -m 644 $(BUILD)/libtally.a '$(DESTDIR)$(LIBDIR)'
-	install -m 755 $(BUILD)/libtally.so.$(VERSION) '$(DESTDIR)$(LIBDIR)'
+	install -m 644 $(BUILD)/libtally.a $(BUILD)/tally-node.js '$(DESTDIR)$(LIBDIR)'
+	install -m 755 $(BUILD)/libtally.so.$(VERSION) $(BUILD)/libtally-preload.so '$(DESTDIR)$(LIBDIR)'
 	ln -sf libtally.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/libtally.so.$(SOVERSION)'
 	ln -sf libtally.so.$(SOVERSION) '$(DESTDIR)$(LIBDIR)/libtally.so'
 	install -m 644 $(HEADERS) '$(DESTDIR)$(PREFIX)/include/tally'

@@ -123,8 +123,10 @@ int option_next(int argc, char **argv, const char *shorts, const struct option *
 {
     char optstring[64];
 
+    bool leading = shorts[0] == '+';
+
     /* ':' first: a missing value is told apart from an unknown option, and nothing is printed. */
-    snprintf(optstring, sizeof(optstring), ":h%s", shorts);
+    snprintf(optstring, sizeof(optstring), "%s:h%s", leading ? "+" : "", shorts + leading);
     opterr = 0;
     for (;;) {
         optopt = 0;

@@ -34,6 +34,7 @@ int record_command(int argc, char **argv);
 int recover_command(int argc, char **argv);
 int reprice_command(int argc, char **argv);
 int report_command(int argc, char **argv);
+int run_command(int argc, char **argv);
 int tail_command(int argc, char **argv);
 
 /* "tally report" or the like: stands before each sentence. */
@@ -72,7 +73,8 @@ enum { OPTION_HELP = 256, OPTION_STATE_DIR, OPTION_ARENA, OPTION_FORMAT, OPTION_
 #define OPTIONS_DONE (-1) /* as getopt_long: no more options */
 #define OPTIONS_EXIT (-2) /* --help was printed, or a misuse complained about: leave with *status */
 
-/* getopt_long that takes care of --help, of the common options and of mistakes. Returns the code of one of
+/* getopt_long that takes care of --help, of the common options and of mistakes. shorts: "+" first if options end at the first
+ * argument that is none. Returns the code of one of
  * the command's own options (optarg is its argument), OPTIONS_DONE, or OPTIONS_EXIT. */
 int option_next(int argc, char **argv, const char *shorts, const struct option *longs, const char *help,
                 struct common *common, int *status);

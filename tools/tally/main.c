@@ -17,6 +17,7 @@ static const struct command commands[] = {
     {"lanes", "the rings in shared memory, live", lanes_command},
     {"audit", "prove that every record is accounted for", audit_command},
     {"price", "what usage costs, by which price and why", price_command},
+    {"run", "run a program, and count the calls it makes", run_command},
     {"record", "record one call, from a shell script", record_command},
     {"recover", "drain shared memory into the database without an agent", recover_command},
     {"reprice", "price history anew", reprice_command},
@@ -37,7 +38,8 @@ static void print_help(void)
          "  tally --version        version\n"
          "\n"
          "TALLY_STATE_DIR names the folder of usage.db, TALLY_ARENA the shared memory.\n"
-         "Exit status: 1 if something is wrong or could not be done, 2 for bad arguments.");
+         "Exit status: 1 if something is wrong or could not be done, 2 for bad arguments;\n"
+         "of 'tally run' it is the program's.");
 }
 
 /* Names are UTF-8. Where nobody has chosen a locale (containers, cron) take one that can show them. */
