@@ -325,7 +325,7 @@ static void take_base64(struct body *body, struct body_scan *scan, const char *b
             continue;
         scan->bits = scan->bits << 6 | (uint32_t)value;
         if (scan->sextets++ > 0)
-            out[used++] = (char)(scan->bits >> (6 - 2 * (scan->sextets - 2)));
+            out[used++] = (char)(scan->bits >> (8 - 2 * scan->sextets));
         scan->sextets &= 3;
         if (used == sizeof out) {
             scan_feed(body, &body->inner, out, used);
