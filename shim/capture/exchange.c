@@ -37,11 +37,11 @@ struct exchange *exchange_open(enum capture_layer layer, bool tls)
     if (!exchange)
         return NULL;
     /* The bodies are begun when they come: most of the block is theirs. */
-    memset(exchange, 0, offsetof(struct exchange, request));
+    memset(exchange, 0, offsetof(struct exchange, form));
     exchange->pid = getpid();
     exchange->layer = layer;
     exchange->tls = tls;
-    exchange->request_json = true;
+    form_begin(&exchange->form);
     for (int i = 0; i < EXCHANGE_COUNT_HEADERS; i++)
         exchange->counts[i] = -1;
     body_begin(&exchange->request, BODY_NONE, NULL);
@@ -141,7 +141,7 @@ enum exchange_worth exchange_request_head_end(struct exchange *exchange)
     }
     exchange->worth = matched && !exchange->path_cut ? EXCHANGE_MATCHED : EXCHANGE_MAYBE;
     take_model(exchange);
-    if (exchange->request_json)
+    if (!exchange->request_form && !exchange->request_compressed)
         body_begin(&exchange->request, BODY_REQUEST_JSON, capture_settings.metadata);
     /* Here, and not while a response is being read. */
     int saved = errno;
@@ -153,7 +153,11 @@ enum exchange_worth exchange_request_head_end(struct exchange *exchange)
 
 void exchange_request_body(struct exchange *exchange, const void *bytes, size_t length)
 {
-    if (own(exchange) && exchange->request_json)
+    if (!own(exchange) || exchange->request_compressed)
+        return;
+    if (exchange->request_form)
+        form_feed(&exchange->form, bytes, length);
+    else
         (void)body_feed(&exchange->request, bytes, length);
 }
 

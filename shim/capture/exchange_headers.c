@@ -155,11 +155,11 @@ void exchange_take_request_header(struct exchange *exchange, const char *name, s
     else if (is(name, name_length, "anthropic-version"))
         exchange->anthropic = true;
     else if (is(name, name_length, "content-encoding"))
-        exchange->request_json = false; /* what is compressed on the way there is not looked into */
+        exchange->request_compressed = true;
     else if (is(name, name_length, "content-type") && value_length >= 9 &&
              !strncasecmp(value, "multipart", 9))
-        exchange->request_json =
-            false; /* others may be JSON whatever they say: `curl -d` says that it is a form */
+        exchange->request_form =
+            true; /* others may be JSON whatever they say: `curl -d` says that it is a form */
 }
 
 void exchange_take_query(struct exchange *exchange, const char *query, size_t length)

@@ -61,7 +61,7 @@ static void describe_request(const struct exchange *exchange, struct draft *draf
 {
     struct tally_usage *usage = &draft->usage;
     const struct body *request = &exchange->request;
-    const char *asked = body_text(request, BODY_MODEL);
+    const char *asked = exchange->request_form ? exchange->form.model : body_text(request, BODY_MODEL);
     exchange_copy(draft->tags, sizeof draft->tags, exchange->tags, strlen(exchange->tags));
     add_metadata(draft, body_metadata(request));
     usage->tags = draft->tags; /* more of them may come */
@@ -173,7 +173,8 @@ static const char *remark(const struct exchange *exchange, int32_t status, bool 
     if (exchange->fault && !counts)
         return exchange->fault;
     /* of one that broke off nothing else was to be expected */
-    bool answered = status == TALLY_STATUS_UNKNOWN && exchange->http_status >= 200 && exchange->http_status < 300;
+    bool answered =
+        status == TALLY_STATUS_UNKNOWN && exchange->http_status >= 200 && exchange->http_status < 300;
     return answered && !counts ? "no_usage" : NULL;
 }
 

@@ -5,6 +5,7 @@
 #include "capture/body.h"
 #include "capture/decode.h"
 #include "capture/exchange.h"
+#include "capture/form.h"
 #include "capture/match.h"
 #include "capture/pool.h"
 
@@ -26,8 +27,9 @@ struct exchange {
     char host[264];                 /* lower case, with its port if one was given */
     char path[EXCHANGE_PATH_BYTES]; /* without query */
     bool path_cut;
-    bool anthropic;    /* its client says that it is for Anthropic's API */
-    bool request_json; /* its body may be looked at */
+    bool anthropic;          /* its client says that it is for Anthropic's API */
+    bool request_form;       /* its body is multipart/form-data */
+    bool request_compressed; /* then it is not looked into */
     bool request_over;
     struct match match; /* model points into path */
     char model[208];    /* of the path, percent-decoded */
@@ -64,6 +66,7 @@ struct exchange {
     /* the first of what went wrong while looking, static; NULL: nothing */
     const char *fault;
 
+    struct form form;
     struct body request;
     struct body response;
 };

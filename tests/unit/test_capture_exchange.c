@@ -413,6 +413,33 @@ static void odd_requests(void **state)
     assert_null(strstr(told.all, "password"));
 }
 
+/* Transcriptions, in pieces of any size; a name that is cut off is none. */
+static void models_in_forms(void **state)
+{
+    const char *headers[][2] = {{"Content-Type", "multipart/form-data; boundary=xx"}, {NULL, NULL}};
+    const char *url = "https://api.openai.com/v1/audio/transcriptions";
+    const char *form = "--xx\r\nContent-Disposition: form-data; name=\"file\"; "
+                       "filename=\"a.wav\"\r\n\r\nnname=\"mod\r\n\r\n\r\n--xx\r\n"
+                       "Content-Disposition: form-data; name=\"model\"\r\nContent-Type: "
+                       "text/plain\r\n\r\ngpt-4o-transcribe\r\n--xx--\r\n";
+    (void)state;
+    for (size_t step = 1; step < strlen(form); step += step < 30 ? 1 : 50) {
+        struct exchange *exchange = exchange_open(CAPTURE_OPENSSL, true);
+        exchange_method(exchange, TEXT("POST"));
+        exchange_target(exchange, TEXT(url));
+        exchange_request_header(exchange, TEXT("content-type"), TEXT("multipart/form-data; boundary=xx"));
+        assert_int_equal(exchange_request_head_end(exchange), EXCHANGE_MATCHED);
+        for (size_t at = 0; at < strlen(form); at += step)
+            exchange_request_body(exchange, form + at, step < strlen(form) - at ? step : strlen(form) - at);
+        exchange_request_end(exchange);
+        assert_string_equal(told.usage.request_model, "gpt-4o-transcribe");
+        exchange_close(exchange, EXCHANGE_COMPLETE, NULL);
+    }
+    struct exchange *exchange = ask(url, headers, "name=\"model\"\r\n\r\nwhisp");
+    assert_null(told.usage.request_model);
+    exchange_close(exchange, EXCHANGE_COMPLETE, NULL);
+}
+
 static int forget(void **state)
 {
     (void)state;
@@ -440,6 +467,7 @@ int main(void)
         cmocka_unit_test_setup(a_child_ends_nothing, forget),
         cmocka_unit_test_setup(no_exchange_is_no_trouble, forget),
         cmocka_unit_test_setup(odd_requests, forget),
+        cmocka_unit_test_setup(models_in_forms, forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
