@@ -51,6 +51,15 @@ def from_registry(name):
     return command
 
 
+def node_module(name):
+    """A client for node whose modules are in the folder that registry.py makes."""
+    def command(world, plan, https):
+        if not world.node_path:
+            raise Skip(world.why_no_node_path)
+        return ["env", f"NODE_PATH={world.node_path}", program("node"), f"{PROGRAMS}/node_{name}.js", *flat(plan)]
+    return command
+
+
 def curl(*options):
     """One curl process for all: its connections are used again."""
     def command(world, plan, https):
@@ -102,4 +111,6 @@ CLIENTS = [
     ("wget", wget, None, SOCKET),
     ("node_fetch", script("node", "node_fetch.js"), NODE, NODE),
     ("node_http", script("node", "node_http.js"), NODE, NODE),
+    ("node_undici", node_module("undici"), NODE, NODE),
+    ("node_axios", node_module("axios"), NODE, NODE),
 ]

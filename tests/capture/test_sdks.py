@@ -18,10 +18,21 @@ def own_count(output):
     return collections.Counter(tuple(json.loads(line)[2:]) for line in output.decode().splitlines() if line.startswith("["))
 
 
-def sdk(place, name):
+def in_python(place, name):
     if not place.python:
         raise Skip(place.why_no_python)
-    words = [place.python, f"{clients.PROGRAMS}/sdks.py", name]
+    return [place.python, f"{clients.PROGRAMS}/sdks.py", name]
+
+
+def in_node(place, name):
+    if not place.node_path:
+        raise Skip(place.why_no_node_path)
+    return ["env", f"NODE_PATH={place.node_path}", clients.program("node"), f"{clients.PROGRAMS}/sdks.js", name]
+
+
+def sdk(place, language, name):
+    words = language(place, name)
+    name = f"{language.__name__}-{name}"
     without = place.run(words, preload=False, settings=KEYS)
     expect(without.status == 0, f"without the library it fails: {without.status}\n{without.errors.decode()[-1500:]}")
     done = place.run(words, service=name, settings=KEYS)
@@ -38,7 +49,9 @@ def sdk(place, name):
 
 def tests_of(place):
     for name in ("openai", "anthropic", "litellm"):
-        yield name, lambda n=name: sdk(place, n)
+        yield name, lambda n=name: sdk(place, in_python, n)
+    for name in ("openai", "anthropic"):
+        yield f"{name}_for_node", lambda n=name: sdk(place, in_node, n)
 
 
 if __name__ == "__main__":

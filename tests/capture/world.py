@@ -155,6 +155,8 @@ class World:
         self.exchanges = {e.id: e for path in self.paths for e in exchanges.load(path)}
         self.python = os.environ.get("TALLY_TEST_PYTHON")
         self.why_no_python = os.environ.get("TALLY_TEST_NO_PYTHON")
+        self.node_path = os.environ.get("TALLY_TEST_NODE_PATH")
+        self.why_no_node_path = os.environ.get("TALLY_TEST_NO_NODE_PATH")
         self.agent = None
         self.standin = Standin(self.folder, self.paths)
         self.name_hosts()
@@ -275,12 +277,14 @@ class World:
 
 
 def play(tests_of, recordings=False, modules=False):
-    """A test program: into the namespaces, a world, the tests in it. modules: with registry.py's environment for Python."""
+    """A test program: into the namespaces, a world, the tests in it. modules: with registry.py's environments for Python and node."""
     if modules and INSIDE not in os.environ:
         import registry
 
         python, why = registry.environment()
         os.environ["TALLY_TEST_PYTHON"], os.environ["TALLY_TEST_NO_PYTHON"] = python or "", why or ""
+        path, why = registry.modules()
+        os.environ["TALLY_TEST_NODE_PATH"], os.environ["TALLY_TEST_NO_NODE_PATH"] = path or "", why or ""
     try:
         enter()
     except Skip as why:
