@@ -2,7 +2,7 @@
  * real ones do. All of them are here, so that none of the archive's are linked.
  *
  * A story is text, one exchange after another in the order in which they were opened; pieces of a body are joined, so
- * it does not depend on how the bytes came. What must not be told in the place where it is told is kept in story.wrong.
+ * it does not depend on how the bytes came. Different exchanges may be told of in different threads. What must not be told in the place where it is told is kept in story.wrong.
  */
 #ifndef TESTS_UNIT_EXCHANGE_STORY_H
 #define TESTS_UNIT_EXCHANGE_STORY_H
@@ -24,25 +24,33 @@ struct exchange {
     bool in_body; /* the last line of the text is a body's */
     bool ignored, deaf;
     bool maybe;
-    char *text;
+    char *text; /* at first in `story_first`: signal handlers must not allocate */
     size_t length, room;
 };
 
-#define STORY_EXCHANGES_MAX 4096
+#define STORY_EXCHANGES_MAX 65536
 static struct {
     struct exchange exchanges[STORY_EXCHANGES_MAX];
     uint32_t count, open;
-    bool no_memory; /* exchange_open() yields NULL */
+    bool no_memory;     /* exchange_open() yields NULL */
+    void (*hook)(void); /* called in the middle of exchange_request_body() */
     const char *wrong;
 } story;
+
+#define STORY_FIRST_BYTES 512
+static char story_first[STORY_EXCHANGES_MAX][STORY_FIRST_BYTES];
 
 static inline void story_append(struct exchange *exchange, const void *bytes, size_t length)
 {
     if (exchange->length + length + 1 > exchange->room) {
-        exchange->room = (exchange->length + length + 1) * 2;
-        exchange->text = realloc(exchange->text, exchange->room);
-        if (!exchange->text)
+        bool first = exchange->room <= STORY_FIRST_BYTES;
+        exchange->room = (exchange->length + length + 1) * 2 + STORY_FIRST_BYTES;
+        char *text = realloc(first ? NULL : exchange->text, exchange->room);
+        if (!text)
             abort();
+        if (first && exchange->length)
+            memcpy(text, exchange->text, exchange->length);
+        exchange->text = text;
     }
     if (length)
         memcpy(exchange->text + exchange->length, bytes, length);
@@ -88,8 +96,13 @@ static inline bool story_in(struct exchange *exchange, int from, int to, const c
 static inline void story_begin(void)
 {
     for (uint32_t i = 0; i < story.count; i++)
-        free(story.exchanges[i].text);
-    memset(&story, 0, sizeof story);
+        if (story.exchanges[i].room > STORY_FIRST_BYTES)
+            free(story.exchanges[i].text);
+    memset(story.exchanges, 0, story.count * sizeof story.exchanges[0]);
+    story.count = story.open = 0;
+    story.no_memory = false;
+    story.hook = NULL;
+    story.wrong = NULL;
 }
 
 /* To be freed. */
@@ -107,11 +120,13 @@ static inline char *story_text(void)
 
 struct exchange *exchange_open(enum capture_layer layer, bool tls)
 {
-    if (story.no_memory || story.count == STORY_EXCHANGES_MAX)
+    uint32_t index =
+        story.no_memory ? STORY_EXCHANGES_MAX : __atomic_fetch_add(&story.count, 1, __ATOMIC_RELAXED);
+    if (index >= STORY_EXCHANGES_MAX)
         return NULL;
-    struct exchange *exchange = &story.exchanges[story.count++];
-    *exchange = (struct exchange){.open = true};
-    story.open++;
+    struct exchange *exchange = &story.exchanges[index];
+    *exchange = (struct exchange){.open = true, .text = story_first[index], .room = STORY_FIRST_BYTES};
+    __atomic_add_fetch(&story.open, 1, __ATOMIC_RELAXED);
     story_line(exchange, tls ? "open tls" : "open", capture_layer_names[layer],
                strlen(capture_layer_names[layer]));
     return exchange;
@@ -176,8 +191,11 @@ enum exchange_worth exchange_request_head_end(struct exchange *exchange)
 
 void exchange_request_body(struct exchange *exchange, const void *bytes, size_t length)
 {
-    if (story_in(exchange, STORY_ASKING_BODY, STORY_ASKING_BODY, "request body"))
-        story_body(exchange, "request body", bytes, length);
+    if (!story_in(exchange, STORY_ASKING_BODY, STORY_ASKING_BODY, "request body"))
+        return;
+    if (story.hook)
+        story.hook();
+    story_body(exchange, "request body", bytes, length);
 }
 
 void exchange_request_end(struct exchange *exchange)
@@ -225,7 +243,7 @@ static inline void story_end(struct exchange *exchange, const char *word, const 
         return;
     story_line(exchange, word, why, why ? strlen(why) : 0);
     exchange->open = false;
-    story.open--;
+    __atomic_sub_fetch(&story.open, 1, __ATOMIC_RELAXED);
 }
 
 void exchange_close(struct exchange *exchange, enum exchange_end end, const char *error_type)

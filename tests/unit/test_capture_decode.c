@@ -38,8 +38,8 @@ static void take(void *context, const void *bytes, size_t length)
 {
     assert_ptr_equal(context, &out_bytes);
     assert_true(length > 0);
-    if (out_bytes + length <= sizeof out)
-        memcpy(out + out_bytes, bytes, length);
+    if (out_bytes < sizeof out)
+        memcpy(out + out_bytes, bytes, length < sizeof out - out_bytes ? length : sizeof out - out_bytes);
     out_bytes += length;
 }
 
