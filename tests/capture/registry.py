@@ -9,7 +9,7 @@ import subprocess
 from world import BUILD
 
 PYTHON = ["requests", "httpx", "aiohttp", "openai", "anthropic", "litellm"]
-NODE = ["undici", "axios", "openai", "@anthropic-ai/sdk"]
+NODE = ["undici@6", "undici-newest@npm:undici", "axios", "openai", "@anthropic-ai/sdk"]
 
 
 def made(kind, packages, commands):

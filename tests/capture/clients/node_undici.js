@@ -1,7 +1,16 @@
-// undici as a program brings it itself: request(), with a body as text and as a stream.
+// undici as a program brings it itself: request(), with a body as text and as a stream. The newest that this node can run.
 'use strict';
 const { Readable } = require('node:stream');
-const { request } = require('undici');
+
+function newest() {
+  try {
+    return require('undici-newest');
+  } catch {
+    return require('undici');
+  }
+}
+
+const { request } = newest();
 const plan = require('./plan.js');
 
 (async () => {
