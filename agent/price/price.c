@@ -22,6 +22,8 @@ static enum price_service service_of(const struct price_call *call)
         return SERVICE_BATCHES;
     if (ends_with(call->service_tier, "flex"))
         return SERVICE_FLEX;
+    if (ends_with(call->service_tier, "ultrafast"))
+        return SERVICE_ULTRAFAST;
     if (ends_with(call->service_tier, "priority") || ends_with(call->service_tier, "fast"))
         return SERVICE_PRIORITY;
     return SERVICE_STANDARD;
@@ -104,13 +106,14 @@ static const enum price_rate parents[RATE_COUNT] = {
 };
 
 /* A kind's own price: of the tier and service; else of the tier; else of the service; else the base. A lower tier that the list
- * skips for this kind counts before the base. */
+ * skips for this kind counts before the base. Tokens of a service at several times the price have no other. */
 static const struct price_cell *own_cell(const struct price_entry *entry, enum price_rate rate, unsigned tier,
                                          enum price_service service)
 {
     for (unsigned at = tier + 1; at-- > 0;) {
         const struct price_cell *cell = price_entry_cell(entry, rate, at, service);
-        if (!cell && service != SERVICE_STANDARD)
+        if (!cell && service != SERVICE_STANDARD &&
+            (service != SERVICE_ULTRAFAST || rate >= RATE_input_image))
             cell = price_entry_cell(entry, rate, at, SERVICE_STANDARD);
         if (cell)
             return cell;

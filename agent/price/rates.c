@@ -14,7 +14,7 @@ const char *const rate_units[RATE_COUNT] = {
     PRICE_RATES(PRICE_X)
 #undef PRICE_X
 };
-const char *const service_names[SERVICE_COUNT] = {"standard", "batches", "flex", "priority"};
+const char *const service_names[SERVICE_COUNT] = {"standard", "batches", "flex", "priority", "ultrafast"};
 
 static const struct {
     const char *key;
@@ -42,7 +42,10 @@ static bool cut_service(const char *key, size_t *length, struct rate_key *out)
     static const struct {
         const char *ending;
         enum price_service service;
-    } endings[] = {{"_batches", SERVICE_BATCHES}, {"_flex", SERVICE_FLEX}, {"_priority", SERVICE_PRIORITY}};
+    } endings[] = {{"_batches", SERVICE_BATCHES},
+                   {"_flex", SERVICE_FLEX},
+                   {"_priority", SERVICE_PRIORITY},
+                   {"_ultrafast", SERVICE_ULTRAFAST}};
     for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
         if (ends(key, *length, endings[i].ending)) {
             *length -= strlen(endings[i].ending);

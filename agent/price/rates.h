@@ -36,7 +36,14 @@ enum price_rate {
         RATE_COUNT
 };
 
-enum price_service { SERVICE_STANDARD, SERVICE_BATCHES, SERVICE_FLEX, SERVICE_PRIORITY, SERVICE_COUNT };
+enum price_service {
+    SERVICE_STANDARD,
+    SERVICE_BATCHES,
+    SERVICE_FLEX,
+    SERVICE_PRIORITY,
+    SERVICE_ULTRAFAST, /* of several times the standard price, so that this cannot stand for it */
+    SERVICE_COUNT
+};
 
 extern const char *const rate_names[RATE_COUNT]; /* "cache_read" */
 extern const char *const rate_units[RATE_COUNT];

@@ -389,7 +389,7 @@ static void the_built_in_list_says_how_much_of_it_is_whose(void **state)
     agent_start(room);
     call(room);
     agent_stop(room);
-    assert_true(doctor_says(room, "entries as read on their provider's page, the others are LiteLLM's"));
+    assert_true(doctor_says(room, "entries as read on their provider's page, the others at second hand"));
     command_change_database(room, "UPDATE price_tables SET sha256 = 'another'");
     assert_true(doctor_says(room, "of another version of tallyd"));
 }

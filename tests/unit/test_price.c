@@ -551,6 +551,14 @@ static void services_have_prices_of_their_own(void **state)
     expect_with(SERVICES, "input_tokens=100 output_tokens=10", "ON_DEMAND_PRIORITY", NULL, NULL, 300);
     expect_with(SERVICES, "input_tokens=200001 output_tokens=0", "priority", NULL, NULL, 1600008);
     expect_with(SERVICES, "input_tokens=200001 output_tokens=0", "flex", NULL, NULL, 800004);
+    /* several times the standard price: this one does not stand for it */
+    assert_int_equal(cost(SERVICES, "input_tokens=100 output_tokens=10", "ultrafast", NULL, NULL)->outcome,
+                     PRICE_NO_RATE);
+    expect_with(SERVICES
+                ", \"input_cost_per_token_ultrafast\": 3e-06, \"output_cost_per_token_ultrafast\": 3e-05,"
+                " \"search_context_cost_per_query\": {\"search_context_size_medium\": 0.01}",
+                "input_tokens=100 output_tokens=10 cache_read_tokens=50 web_searches=1", "ultrafast", NULL,
+                NULL, 10600);
 }
 
 #define FACTORS                                                                                              \

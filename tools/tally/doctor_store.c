@@ -214,8 +214,8 @@ static void tell_builtin(struct doctor *doctor, const char *sha256, const char *
     }
     if (strcmp(prices->sha256, sha256) == 0)
         doctor_find(doctor, FINDING_OK, "price list", NULL,
-                    "built in, of %s: %u of %u entries as read on their provider's page, the others are "
-                    "LiteLLM's; 'tally price --model NAME' says which, and when",
+                    "built in, of %s: %u of %u entries as read on their provider's page, the others at "
+                    "second hand; 'tally price --model NAME' says which, and when",
                     date, pages, prices->entry_count);
     else
         doctor_find(doctor, FINDING_OK, "price list", NULL, "built in, of %s, of another version of tallyd",
