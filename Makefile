@@ -173,8 +173,8 @@ $(filter-out %-static,$(HELPERS)) $(DEMOS): %: %.o $(BUILD)/libtally.so
 $(filter %-static,$(HELPERS)): %-static: %.o $(BUILD)/libtally.a
 	$(link) -lpthread
 # Of the agent it has what understands and prices; the rest of it is beside it, a program of its own.
-$(BUILD)/tools/bench/bench: $(call object,$(BENCH_SOURCES)) $(BUILD)/libtally.so $(BUILD)/libagent.a
-	$(with_shared) $(BUILD)/libagent.a $(AGENT_LIBS)
+$(BUILD)/tools/bench/bench: $(call object,$(BENCH_SOURCES)) $(BUILD)/libtally.so $(BUILD)/libagent.a $(BUILD)/libtally.a
+	$(with_shared) $(BUILD)/libagent.a $(BUILD)/libtally.a $(AGENT_LIBS)
 
 # Clients of another C library, beside the agent and clients of this one: the library and some programs built once more, in
 # $(BUILD)/musl. musl-gcc knows no headers but its own; those of the kernel come after them. Where there is none, tests

@@ -61,6 +61,7 @@ void bench_pairs(const struct plan *plan);
 void bench_paced(const struct plan *plan);
 void bench_shutdown(const struct plan *plan);
 void bench_cost(const struct plan *plan);
+void bench_capture(const struct plan *plan);
 void bench_end_to_end(const struct plan *plan);
 int shutdown_child(const char *timeout_ms); /* what a fresh process does */
 

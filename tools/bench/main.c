@@ -12,8 +12,9 @@ static const struct {
     const char *name;
     void (*run)(const struct plan *plan);
 } parts[] = {
-    {"bursts", bench_bursts},     {"pairs", bench_pairs}, {"paced", bench_paced},
-    {"shutdown", bench_shutdown}, {"cost", bench_cost},   {"end-to-end", bench_end_to_end},
+    {"bursts", bench_bursts},         {"pairs", bench_pairs}, {"paced", bench_paced},
+    {"shutdown", bench_shutdown},     {"cost", bench_cost},   {"capture", bench_capture},
+    {"end-to-end", bench_end_to_end},
 };
 
 int64_t now_ns(void)
@@ -63,8 +64,9 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--shutdown") == 0 && i + 1 < argc)
             return shutdown_child(argv[++i]);
         else
-            give_up("usage: bench [--json] [--only bursts|pairs|paced|shutdown|cost|end-to-end] [--scale "
-                    "PERCENT]");
+            give_up(
+                "usage: bench [--json] [--only bursts|pairs|paced|shutdown|cost|capture|end-to-end] [--scale "
+                "PERCENT]");
     }
     if (plan.arena == NULL || plan.folder == NULL)
         give_up("TALLY_ARENA or TALLY_BENCH_FOLDER is not set: run tools/bench/bench.sh");
