@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +17,20 @@
 #include "store/sqlite_store.h"
 
 #define NAMES_MAX 100
+
+/* What the check's first finding says, as verdict(). SQLite puts an error that it meets on its way, a read that fails say, among its
+ * findings, with its code. */
+static int judge(const char *finding)
+{
+    static const char with_code[] = "error code=";
+    const char *found = strstr(finding, with_code);
+    int code = found ? atoi(found + sizeof(with_code) - 1) & 0xff : SQLITE_CORRUPT;
+    if (!strcmp(finding, "ok"))
+        return 0;
+    if (strstr(finding, "failed to get page") || (code != SQLITE_CORRUPT && code != SQLITE_NOTADB))
+        return code == SQLITE_NOMEM ? -ENOMEM : -EIO;
+    return 1;
+}
 
 /* 1: damaged; 0: sound; a negative errno value: it cannot be told. */
 static int verdict(sqlite3 *database)
@@ -27,7 +42,7 @@ static int verdict(sqlite3 *database)
         code = sqlite3_step(statement);
     if (code == SQLITE_ROW) {
         const char *text = (const char *)sqlite3_column_text(statement, 0);
-        result = text ? strcmp(text, "ok") != 0 : -ENOMEM;
+        result = text ? judge(text) : -ENOMEM;
     } else if ((code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB) {
         result = 1;
     } else if ((code & 0xff) == SQLITE_BUSY) {

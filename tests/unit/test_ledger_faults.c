@@ -3,6 +3,8 @@
  * where it says that it stands. The database must come out as without any error. */
 #include "unit/ledger_kit.h"
 
+#include "store/store.h"
+
 /* ---- faults ---- */
 
 enum fault { FAULT_NONE, FAULT_STEP, FAULT_MEMORY, FAULT_DISK };
@@ -379,6 +381,38 @@ static void the_disk_fails_for_a_while(void **state)
     with_faults(FAULT_DISK, 7);
 }
 
+/* A check that comes to no end proves nothing: the agent would set a sound database aside. */
+static void a_sound_database_is_never_called_damaged(void **state)
+{
+    static const enum fault kinds[] = {FAULT_STEP, FAULT_MEMORY, FAULT_DISK};
+    struct kit *kit;
+    long tried = 0;
+    kit_setup(state);
+    kit = *state;
+    kit_close(kit);
+    play(kit);
+    kit_close(kit);
+    assert_int_equal(store_damaged(kit->folder), 0);
+    for (int i = 0; i < 6; i++) {
+        for (long n = 1;; n++) {
+            fault.kind = kinds[i / 2];
+            fault.countdown = n;
+            fault.burst = i % 2 ? 1000000 : 1;
+            fault.fired = false;
+            int result = store_damaged(kit->folder);
+            fault.kind = FAULT_NONE;
+            if (result > 0)
+                fail_msg("fault %d at %ld: a sound database is called damaged", (int)kinds[i / 2], n);
+            if (!fault.fired)
+                break;
+            tried++;
+        }
+    }
+    assert_true(tried > 100);
+    print_message("# %ld faults\n", tried);
+    kit_teardown(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,6 +422,7 @@ int main(void)
         cmocka_unit_test(memory_fails_for_a_while),
         cmocka_unit_test(the_disk_fails),
         cmocka_unit_test(the_disk_fails_for_a_while),
+        cmocka_unit_test(a_sound_database_is_never_called_damaged),
     };
     return cmocka_run_group_tests_name("ledger: faults", tests, install, NULL);
 }
