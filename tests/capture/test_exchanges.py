@@ -48,7 +48,7 @@ def recorded_differences(row, exchange):
         should_be = known.get(name, wanted.get(name, 0))
         if (counts[name] or 0) != should_be:
             wrong.append(f"{exchange.id}: {name} is {counts[name]}, not {should_be}: {exchange.url[:90]}")
-    if exchange.usage and (counts["input"] is None or counts["output"] is None) and "output" not in known:
+    if exchange.usage and any(exchange.usage.values()) and counts["input"] is None and counts["output"] is None:
         wrong.append(f"{exchange.id}: counts are unknown: {exchange.url[:90]}")
     if row["http_status"] != exchange.status:
         wrong.append(f"{exchange.id}: HTTP status {row['http_status']}, not {exchange.status}")
