@@ -485,6 +485,11 @@ int collector_run_once(const struct agent_config *config, struct collector_once 
         }
         done->spill_files = collector.spill.files;
     }
+    if (result == 0 && collector.spill.blind) {
+        snprintf(error, COLLECTOR_ERROR_BYTES,
+                 "not all spill folders could be looked through: mend that and run this once more");
+        result = -EIO;
+    }
     close_collector(&collector);
     return result ? -1 : 0;
 }

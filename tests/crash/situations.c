@@ -30,15 +30,15 @@ static void small_lanes(const struct scene *scene)
 
 /* ---- spill files ------------------------------------------------------------------------------ */
 
-/* Move what stands in the agent's own spill folder, under names with something more at their end. */
-static void move_spilled(const struct scene *scene, const char *to, const char *suffix)
+/* Move spill files to another folder, under names with something more at their end. */
+static void move_spilled(const struct scene *scene, const char *origin, const char *to, const char *suffix)
 {
     char from[ROOM_PATH_MAX];
     char folder[ROOM_PATH_MAX];
     const struct dirent *entry;
     int moved = 0;
 
-    scene_path(scene, "state/spill", from);
+    scene_path(scene, origin, from);
     scene_path(scene, to, folder);
     DIR *listing = opendir(from);
     assert_non_null(listing);
@@ -109,7 +109,7 @@ static void as_taken(const struct scene *scene, bool own)
         snprintf(suffix, sizeof suffix, ".taken.%s", instance);
         free(instance);
     }
-    move_spilled(scene, own ? "state/held" : "home/tally/spill", suffix);
+    move_spilled(scene, "state/spill", own ? "state/held" : "home/tally/spill", suffix);
 }
 
 static void prepare_spill(struct scene *scene)
@@ -145,20 +145,20 @@ static void prepare_spill(struct scene *scene)
     tear_end(path);
     char *end = strrchr(path, '-');
     assert_string_equal(end, "-3.spill");
-    move_spilled(scene, "state/held", "");
+    move_spilled(scene, "state/spill", "state/held", "");
     char taken[ROOM_PATH_MAX * 3 + 32];
     end[1] = '\0';
     snprintf(taken, sizeof taken, "%s1.spill.taken", path);
     scene_path(scene, "first", copy);
     assert_int_equal(rename(copy, taken), 0);
-    move_spilled(scene, "state/held", "");
+    move_spilled(scene, "state/spill", "state/held", "");
     /* Two of another in the user's folder, and one in which nothing stands. */
     client = room_start(scene->room, "client", FULL, "stage=3", "await=3", "record=20", "_exit=0", NULL);
     stop_at(scene, client, 3);
     as_taken(scene, false);
     room_go(scene->room, 3);
     assert_int_equal(room_wait(scene->room, client), 0);
-    move_spilled(scene, "home/tally/spill", "");
+    move_spilled(scene, "state/spill", "home/tally/spill", "");
     scene_path(scene, "home/tally/spill/tally-00000000000000000000000000000001-1.spill", copy);
     int empty = open(copy, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     assert_int_equal(close(empty), 0);
@@ -180,6 +180,35 @@ static void situation_spill(struct scene *scene)
 {
     scene->once = true;
     scene->prepare = prepare_spill;
+}
+
+static void prepare_two_folders(struct scene *scene)
+{
+    char path[ROOM_PATH_MAX * 3];
+    char kept[ROOM_PATH_MAX];
+
+    small_lanes(scene);
+    make_folder(scene, "state");
+    make_folder(scene, "state/spill");
+    struct program *client =
+        room_start(scene->room, "client", FULL, "stage=1", "await=1", "record=20", "_exit=0", NULL);
+    stop_at(scene, client, 1);
+    find_spilled(scene, SITUATION_FIRST_FOLDER, path);
+    scene_path(scene, "first", kept);
+    assert_int_equal(rename(path, kept), 0);
+    room_go(scene->room, 1);
+    assert_int_equal(room_wait(scene->room, client), 0);
+    move_spilled(scene, SITUATION_FIRST_FOLDER, "state/spill", "");
+    assert_int_equal(rename(kept, path), 0);
+    scene_keep_state(scene);
+    scene_keep_home(scene);
+}
+
+void situation_two_folders(struct scene *scene)
+{
+    scene->name = "a log in two folders";
+    scene->once = true;
+    scene->prepare = prepare_two_folders;
 }
 
 static void prepare_spill_damaged(struct scene *scene)

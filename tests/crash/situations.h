@@ -13,6 +13,10 @@ struct situation {
 extern const struct situation situations[];
 extern const size_t situation_count;
 
+/* Not one of them: the files of one log stand in two folders, the first in this one. */
+#define SITUATION_FIRST_FOLDER "home/tally/spill"
+void situation_two_folders(struct scene *scene);
+
 /* A fixture, whose initial state is the situation. Its teardown is scene_teardown(). */
 int situation_setup(void **state);
 

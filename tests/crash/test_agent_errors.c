@@ -262,6 +262,40 @@ static void test_serving(void **state)
     fail_everywhere(scene, 2);
 }
 
+static enum look fail_listing(void *context, const struct call *call)
+{
+    char folder[ROOM_PATH_MAX];
+    unsigned int *failed = context;
+
+    if (call->which != __NR_getdents64 || !call->entered)
+        return LOOK_ON;
+    calls_file(call, (int)call->argument[0], folder, sizeof folder);
+    if (strstr(folder, "/" SITUATION_FIRST_FOLDER) != NULL) {
+        calls_return(call, -EIO);
+        *failed += 1;
+    }
+    return LOOK_ON;
+}
+
+/* What is missed in a log may stand where nobody can look: it is not lost. */
+static void test_unlisted(void **state)
+{
+    struct scene *scene = *state;
+    struct outcome outcome;
+    unsigned int failed = 0;
+
+    situation_two_folders(scene);
+    scene_prepare(scene);
+    scene_reset(scene);
+    scene_run(scene, &outcome, fail_listing, &failed);
+    assert_true(failed > 2);
+    assert_true(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) != 0);
+    scene_expect_sentence(scene);
+    scene_settle(scene);
+    scene_expect_complete(scene);
+    faults += failed;
+}
+
 static void test_situation(void **state)
 {
     struct scene *scene = *state;
@@ -274,9 +308,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fresh, scene_setup, scene_teardown),
         cmocka_unit_test_setup_teardown(test_existing, scene_setup, scene_teardown),
         cmocka_unit_test_setup_teardown(test_serving, scene_setup, scene_teardown),
+        cmocka_unit_test_setup_teardown(test_unlisted, scene_setup, scene_teardown),
     };
     const char *only = getenv("TALLY_CRASH_ONLY");
-    size_t count = only ? 0 : 3;
+    size_t count = only ? 0 : 4;
     for (size_t i = 0; i < situation_count; i++)
         if (!only || strcmp(only, situations[i].name) == 0)
             tests[count++] = (struct CMUnitTest){.name = situations[i].name,
