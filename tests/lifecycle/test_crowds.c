@@ -109,10 +109,11 @@ static void ten_thousand_forks(void **state)
     /* nobody recorded as anybody else: a writer is a process, a process is a session */
     assert_int_equal(books_number(room, "SELECT count(*) FROM (SELECT DISTINCT client_id, user FROM usage)"),
                      FORKS + 1);
-    /* lanes of the dead are used again, though not at once: eight are alive, and the table says only now and then who died */
+    /* lanes of the dead are used again, though not at once: eight are alive, and the table says only now and then who died.
+     * Some 30 are used, also where a load of 20 is on two processors */
     struct arena_copy copy;
     assert_true(arena_copy_read(&copy, room->arena_path));
-    assert_in_range(copy.lanes_used, 2, FORKS / 4);
+    assert_in_range(copy.lanes_used, 2, 250);
     arena_copy_free(&copy);
     tries(FORKS, "forks");
     tries(value(room, 1), "of them killed");
