@@ -46,27 +46,34 @@ def seen_so_far(place, service, usage):
     return rows[0] if reached else None
 
 
+def await_seen(place, service, usage):
+    try:
+        wait_for(lambda: seen_so_far(place, service, usage), "the call in flight")
+    except Failure as why:
+        raise Failure(f"{service}: {why}; open calls: " + str([
+            (row["provider"], world.counts_of(row), row["time_to_first_token_ns"]) for row in open_calls(place, service)])) from None
+
+
 def killed_in_mid_stream(place, name, scheme):
-    for wish, pieces, usage in STREAMS:
-        service = f"killed-{name}-{scheme}-{wish}"
-        words = COMMANDS[name](place, [step(place, f"{wish},hold={pieces}", scheme)], scheme == "https")
-        if words[0] == "sh":
-            words = ["sh", "-c", "exec " + words[2]]
-        client = place.start_client(words, service=service, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                    stderr=subprocess.DEVNULL)
-        try:
-            place.standin.ask("held", count=1)
-            try:
-                wait_for(lambda s=service, u=usage: seen_so_far(place, s, u), "the call in flight")
-            except Failure as why:
-                raise Failure(f"{wish}: {why}; open calls: " + str([
-                    (row["provider"], world.counts_of(row), row["time_to_first_token_ns"])
-                    for row in open_calls(place, service)])) from None
-            client.send_signal(signal.SIGKILL)
-            client.wait()
-        finally:
+    """One client a stream, all at one time; each is killed when the agent knows what it has seen."""
+    running = []
+    try:
+        for wish, pieces, usage in STREAMS:
+            service = f"killed-{name}-{scheme}-{wish}"
+            words = COMMANDS[name](place, [step(place, f"{wish},hold={pieces}", scheme)], scheme == "https")
+            if words[0] == "sh":
+                words = ["sh", "-c", "exec " + words[2]]
+            client = place.start_client(words, service=service, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL)
+            running.append((client, service, wish, usage))
+        for client, service, _, usage in running:
+            await_seen(place, service, usage)
+            expect(client.poll() is None, f"{service}: it has ended by itself")
+    finally:
+        for client, _, _, _ in running:
             world.end(client, signal.SIGKILL)
-            place.standin.ask("release")
+        place.standin.ask("release")
+    for _, service, wish, usage in running:
         rows = place.rows(service)
         expect(len(rows) == 1, f"{wish}: {len(rows)} rows after the client was killed")
         row, exchange = rows[0], place.exchanges[wish]
@@ -74,13 +81,15 @@ def killed_in_mid_stream(place, name, scheme):
         expect(row["status"] == "aborted", f"{wish}: its status is {row['status']}")
         expect(all(counts[key] == value for key, value in usage.items()), f"{wish}: {counts}, when {usage} had been said")
         expect(row["request_model"] == exchange.expect["request_model"], f"{wish}: the model asked for is {row['request_model']}")
-        tries(1, "clients killed in mid-stream")
+    tries(len(running), "clients killed in mid-stream")
 
 
 def ended(place, service, words, status, usage, codes=None):
     """One run to its end, and the one row that it has to leave."""
     without = place.run(words, preload=False)
+    place.standin.ask("release")
     done = place.run(words, service=service)
+    place.standin.ask("release")
     expect(done.same_as(without), f"with the library: {done.status} {done.errors[-300:]}, without: {without.status} "
            f"{without.errors[-300:]}")
     rows = place.rows(service)
@@ -108,7 +117,7 @@ def left_by_the_program(place, how, scheme, status):
     """The program closes the connection, exits without a word, or becomes another program, when it has read enough."""
     size = piece_bytes(place, "anthropic-stream", 4)
     words = [clients.DEBIAN_PYTHON, f"{clients.PROGRAMS}/python_leaver.py", how, str(size),
-             *step(place, "anthropic-stream", scheme)]
+             *step(place, "anthropic-stream,hold=4", scheme)]
     ended(place, f"left-{how}-{scheme}", words, status, {"input": 472}, None)
 
 

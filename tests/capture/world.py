@@ -248,16 +248,17 @@ class World:
         expect(done.stdout, f"tally {' '.join(words)}: {done.stderr}")
         return done.stdout
 
-    def settled(self):
-        """All that was recorded is in the database, and the dead are known to be dead."""
-        if self.query("SELECT count(*) AS n FROM clients WHERE ended IS NULL")[0]["n"]:
-            return False
+    def settled(self, service):
+        """All that has been recorded is in the database, and no call of this client's is open: those who ended have been noticed."""
         audit = json.loads(self.tally("audit", "--arena", self.arena, "--state-dir", self.state, "--json"))
-        return audit["waiting"] == 0
+        if audit["waiting"] != 0:
+            return False
+        sql = "SELECT count(*) AS n FROM open_calls JOIN clients ON clients.id = client_id WHERE ?1 IS NULL OR service = ?1"
+        return self.query(sql, service)[0]["n"] == 0
 
     def rows(self, service=None):
         """Calls, oldest first; tags as a dictionary."""
-        wait_for(self.settled, "all records to be in the database")
+        wait_for(lambda: self.settled(service), "all records to be in the database")
         sql = ("SELECT usage.*, clients.service, clients.pid, clients.ended FROM usage JOIN clients ON clients.id = client_id "
                + ("WHERE clients.service = ? " if service else "") + "ORDER BY start_time_unix_ns, usage.id")
         rows = self.query(sql, *([service] if service else []))
