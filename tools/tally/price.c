@@ -373,13 +373,17 @@ static void print_people(const struct price_table *prices, const struct price_re
     }
 }
 
-static int outcome_status(const struct price_table *prices, const struct price_result *result)
+static int outcome_status(const struct price_table *prices, const struct request *request,
+                          const struct price_result *result)
 {
+    bool provider = request->call.names.provider.data != NULL;
+
     switch (result->outcome) {
     case PRICE_KNOWN:
         return EXIT_SUCCESS;
     case PRICE_NO_MODEL:
-        return complain("price list %s has no such model: name another list with --prices", prices->name);
+        return complain("price list %s has no such model: %sname another list with --prices", prices->name,
+                        provider ? "" : "say whose it is with --provider, or ");
     case PRICE_NO_RATE:
         if (result->entry->by_time)
             return complain("it costs something else at other hours: the cost cannot be told by this list");
@@ -418,7 +422,7 @@ int price_command(int argc, char **argv)
     } else {
         print_people(prices, &result, table);
     }
-    status = outcome_status(prices, &result);
+    status = outcome_status(prices, &request, &result);
     table_free(table);
     price_table_free(prices);
     return status;
