@@ -3,7 +3,7 @@
  *
  * TALLY_CRASH_TAKEIN=K  every K-th kill point goes through the agent in scenarios that are not short (default: every one)
  * TALLY_CRASH_ONLY=NAME one scenario
- * TALLY_TEST_LONG=1     scenarios, too, of which most is stepped through in others
+ * TALLY_TEST_LONG=1     scenarios, too, of which most is stepped through in others; and chosen(), below
  * TALLY_CRASH_KEEP=1    leave arenas and database of a failure in /dev/shm
  */
 #include "support/test.h"
@@ -14,6 +14,7 @@
 #include "crash/stage.h"
 #include "crash/takein.h"
 #include "crash/tracer.h"
+#include "crash/witness.h"
 #include "support/tries.h"
 
 #include <arena_file.h>
@@ -27,9 +28,10 @@
 
 #define WORKERS 2
 #define BATCH   48
-/* One of so many in the short form: of the library's own steps, and of the C library's. */
-#define SAMPLE_OWN 4u
-#define SAMPLE     64u
+/* One of so many of the library's own steps, in the short form, and of the C library's. */
+#define SAMPLE_OWN  4u
+#define SAMPLE      64u
+#define SAMPLE_LONG 16u
 
 /* What a worker tells the test. Shared. */
 struct report {
@@ -46,7 +48,8 @@ struct worker {
     unsigned int number;
     struct path seed;
     struct path path;
-    pid_t unguarded; /* a dead owner that nobody has marked */
+    struct witness witness; /* of the path, where records go to files */
+    pid_t unguarded;        /* a dead owner that nobody has marked */
     char state[96];
     struct takein_trial *trials;
     unsigned int trial_count;
@@ -267,6 +270,22 @@ static int check_successor(uint32_t step)
     return 0;
 }
 
+/* The first victim shows the path. */
+static int record_path(struct victim *victim, const struct takein_trial *trial)
+{
+    struct witness *witness = &self.witness;
+    if (self.scenario->place == PLACE_NONE)
+        return tracer_record(victim, &self.path, NULL, NULL);
+    int result = witness_open(witness, trial->path, victim->tid);
+    if (result == 0)
+        result = tracer_record(victim, &self.path, witness_step, witness);
+    if (witness->error[0]) {
+        snprintf(tracer_error, sizeof tracer_error, "%s", witness->error);
+        return -1;
+    }
+    return result;
+}
+
 /* Bring a fresh victim to a step and kill it there. 1: try again from another checkpoint. */
 static int kill_at(struct takein_trial *trial, uint32_t step, uint32_t *from, bool *exact)
 {
@@ -284,8 +303,8 @@ static int kill_at(struct takein_trial *trial, uint32_t step, uint32_t *from, bo
     if (result == 0)
         result = meanwhile(&victim, trial);
     if (result == 0)
-        result = self.path.at ? tracer_seek(&victim, &self.path, step, from, exact)
-                              : tracer_record(&victim, &self.path, NULL, NULL);
+        result =
+            self.path.at ? tracer_seek(&victim, &self.path, step, from, exact) : record_path(&victim, trial);
     if (result < 0)
         failed(tracer_error, step);
     tracer_kill(&victim);
@@ -336,26 +355,30 @@ static int take_in(void)
     return sweep();
 }
 
-static bool calls_kernel(uint32_t step)
-{
-    static const uint8_t call[] = {0x0F, 0x05}; /* the instruction `syscall` */
-    return memcmp((const void *)self.path.at[step], call, sizeof call) == 0;
-}
-
-/* Whether to kill at this step. Where records go to files, the short form leaves out most of what the C library does within itself:
- * nothing of it, but for its system calls, can be seen from outside; and most of the rounds of loops. */
-static bool chosen(uint32_t step)
+static bool owns(uintptr_t at)
 {
     extern const char __executable_start;
     extern const char etext;
+    return at >= (uintptr_t)&__executable_start && at < (uintptr_t)&etext;
+}
+
+/* Whether to kill at this step.
+ *
+ * Where records go to files most steps are the C library's, and change nothing that outlives the victim: witness.h. Both forms kill
+ * before and after each step that does, wherever it stands. In between the long form kills at every step of the library's own, though
+ * many of these deaths are the same; and at a part of the C library's, to see that they are. The short form leaves out most
+ * rounds of loops, too. */
+static bool chosen(uint32_t step)
+{
+    bool all = getenv("TALLY_TEST_LONG") != NULL;
     uintptr_t at = self.path.at[step];
-    if (self.scenario->place == PLACE_NONE || step == self.path.steps || at == 0 || getenv("TALLY_TEST_LONG"))
+    if (self.scenario->place == PLACE_NONE || step == self.path.steps || at == 0)
         return true;
-    if (calls_kernel(step) || (step && calls_kernel(step - 1)))
+    if (witness_saw(&self.witness, step) || witness_saw(&self.witness, step + 1))
         return true;
-    bool own = at >= (uintptr_t)&__executable_start && at < (uintptr_t)&etext;
-    bool first = self.path.checkpoint[step] == step;
-    return own && (first || self.scenario->thorough) ? true : step % (own ? SAMPLE_OWN : SAMPLE) == 0;
+    if (!owns(at))
+        return step % (all ? SAMPLE_LONG : SAMPLE) == 0;
+    return all || self.path.checkpoint[step] == step || self.scenario->thorough || step % SAMPLE_OWN == 0;
 }
 
 static int work(uint32_t takein_every)
@@ -431,6 +454,7 @@ static void run_worker(const struct scenario *scenario, struct report *report, u
     unsetenv("XDG_RUNTIME_DIR");
     pin(number);
     int result = work(takein_every);
+    witness_close(&self.witness);
     if (!result || !getenv("TALLY_CRASH_KEEP")) {
         for (unsigned int i = 0; i <= self.trial_count && i < BATCH; i++)
             place_clear(self.trials[i].base, self.state);
