@@ -359,15 +359,21 @@ static int expect_books(void)
     return look_audit(&here.look, here.build) ? wrong("tally audit does not account for all") : 0;
 }
 
-static int perform(const struct schedule *schedule, unsigned int *reached)
+static int perform(const struct schedule *schedule, struct played *played)
 {
     if (schedule->cast->agent_first && schedule->stops[0]->who != AGENT && (start(AGENT) || settle(AGENT)))
         return -1;
-    for (unsigned int i = 0; i < schedule->count; i++)
-        if (go_to(schedule->stops[i], reached))
+    for (unsigned int i = 0; i < schedule->count && !played->futile; i++) {
+        if (go_to(schedule->stops[i], &played->reached))
             return -1;
+        played->futile = i + 1 < schedule->count && puppet(schedule->stops[i + 1]->who)->ended;
+    }
+    if (played->futile)
+        return 0;
     if (start_others())
         return -1;
+    for (enum who who = W1; who < here.count; who++)
+        played->held |= (unsigned int)puppet(who)->held << who;
     for (unsigned int i = 0; i < schedule->release_count; i++)
         if (release(schedule->release[i]))
             return -1;
@@ -456,11 +462,11 @@ void play_show_log(void)
         fclose(file);
 }
 
-int play(const struct schedule *schedule, unsigned int *reached)
+int play(const struct schedule *schedule, struct played *played)
 {
     sweep();
     play_error[0] = '\0';
-    *reached = 0;
+    *played = (struct played){0};
     here.schedule = schedule;
     here.count = schedule->cast->heir ? HEIR + 1 : HEIR;
     here.settled = here.heir_early = here.board_removed = false;
@@ -478,7 +484,7 @@ int play(const struct schedule *schedule, unsigned int *reached)
                                             .context = (void *)(uintptr_t)who};
     }
     puppets_open(here.puppets, here.count);
-    int result = perform(schedule, reached);
+    int result = perform(schedule, played);
     puppets_close();
     return result;
 }

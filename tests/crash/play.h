@@ -61,8 +61,15 @@ struct schedule {
 int play_open(unsigned int number);
 void play_close(void);
 
-/* 0, or -1 with play_error. reached: how many of the stops were. */
-int play(const struct schedule *schedule, unsigned int *reached);
+struct played {
+    unsigned int reached; /* how many of the stops were */
+    unsigned int held;    /* 1 << who: when the first is let go. To let go anybody else does nothing */
+    bool
+        futile; /* a stop was for one that had ended. So this is the schedule without it, and was not played on */
+};
+
+/* 0, or -1 with play_error. */
+int play(const struct schedule *schedule, struct played *played);
 extern char play_error[600];
 void play_describe(const struct schedule *schedule, char *out, unsigned long bytes);
 /* What the agents have said, onto standard error. */

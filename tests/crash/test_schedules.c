@@ -1,7 +1,8 @@
 /* Two writers and an agent, stopped at named places in all orders of up to three stops, and released in all orders.
  *
  * play.h says what a schedule is and what is looked at. The short form tries all schedules of one and two stops, and a part of those
- * of three, always the same; TALLY_TEST_LONG=1 all, and each of them again with each of its stops as a SIGKILL.
+ * of three, always the same; TALLY_TEST_LONG=1 all. Those of one and two stops again with each of their stops as a SIGKILL, and
+ * a part of those of three.
  *
  * TALLY_CAST=NAME             one cast, or those whose names begin so
  * TALLY_SCHEDULE=CAST:NUMBER  one schedule */
@@ -14,8 +15,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
-#define WORKERS      2
-#define KILLED_EVERY 5 /* in the short form: of those with more than one stop */
+#define WORKERS    2
+#define ORDERS_MAX 6 /* of three */
+/* Of those that are killed: in the short form where there is more than one stop, in the long form where there are three. */
+#define KILLED_EVERY      5
+#define KILLED_EVERY_LONG 10
 
 /* Writer's points are counted: the first record that is published introduces the client. */
 #define COUNT_OF(list) (sizeof(list) / sizeof(list)[0])
@@ -181,13 +185,53 @@ struct course {
     uint64_t number; /* of the schedule, in the cast's whole course */
     int64_t only;    /* -1: all */
     int result;
+    /* these stops, with some order of release or other: */
+    uint64_t combination; /* the how manieth */
+    bool known, futile;   /* it has been played; play.h */
+    unsigned int held;
+    unsigned int orders[ORDERS_MAX], order_count; /* that have been played */
 };
+
+/* Who is held, in the order in which they are let go: as a number. */
+static unsigned int order_of(const struct course *course, const struct schedule *schedule)
+{
+    unsigned int order = 0;
+    for (unsigned int i = 0; i < schedule->release_count; i++)
+        if (course->held & 1u << schedule->release[i])
+            order = order * (ROLES_MAX + 1) + schedule->release[i] + 1;
+    return order;
+}
+
+/* Where a stop did not come, or came after its process had ended, some schedules are the same: they are played once. Everything that
+ * the players do depends on what was done to them before, so the first schedule of these stops shows who is held in the others. */
+static bool played_before(const struct course *course, const struct schedule *schedule)
+{
+    if (!course->known)
+        return false;
+    for (unsigned int i = 0; i < course->order_count; i++)
+        if (course->orders[i] == order_of(course, schedule))
+            return true;
+    return course->futile;
+}
+
+static void remember(struct course *course, const struct schedule *schedule, const struct played *played)
+{
+    if (!course->known) {
+        course->known = true;
+        course->held = played->held;
+        course->futile = played->futile;
+    }
+    course->orders[course->order_count++] = order_of(course, schedule);
+}
 
 static void try_one(struct course *course, const struct schedule *schedule)
 {
-    unsigned int reached;
+    struct played played;
     struct report *report = course->report;
-    if (play(schedule, &reached)) {
+    int result = play(schedule, &played);
+    if (!schedule->killed)
+        remember(course, schedule, &played);
+    if (result) {
         char text[600];
         play_describe(schedule, text, sizeof text);
         snprintf(report->error, sizeof report->error, "schedule %llu: %s: %s",
@@ -195,10 +239,12 @@ static void try_one(struct course *course, const struct schedule *schedule)
         play_show_log();
         course->result = -1;
     }
+    if (played.futile)
+        return;
     report->tried++;
     report->killed += schedule->killed != 0;
     report->stops += schedule->count;
-    report->reached += reached;
+    report->reached += played.reached;
 }
 
 /* Always the same part of those of three stops. */
@@ -209,16 +255,25 @@ static bool chosen(const struct course *course, const struct schedule *schedule)
     if (!long_form() && schedule->count == STOPS_MAX &&
         (course->number * UINT64_C(0x9E3779B97F4A7C15) >> 32) % schedule->cast->every)
         return false;
-    return (course->number * UINT64_C(0x9E3779B97F4A7C15) >> 40) % WORKERS == course->worker;
+    return (course->combination * UINT64_C(0x9E3779B97F4A7C15) >> 40) % WORKERS == course->worker;
+}
+
+/* Whether the i-th that is let go is to be killed, once more. */
+static bool killed_too(const struct course *course, const struct schedule *schedule, unsigned int i)
+{
+    unsigned int every = long_form()           ? schedule->count < STOPS_MAX ? 1 : KILLED_EVERY_LONG
+                         : schedule->count > 1 ? KILLED_EVERY
+                                               : 1;
+    return course->held & 1u << schedule->release[i] && (course->number + i) % every == 0;
 }
 
 static void consider(struct course *course, struct schedule *schedule)
 {
     schedule->killed = 0;
-    if (course->result == 0 && chosen(course, schedule)) {
+    if (course->result == 0 && chosen(course, schedule) && !played_before(course, schedule)) {
         try_one(course, schedule);
         for (unsigned int i = 0; i < schedule->release_count && course->result == 0; i++) {
-            if (!long_form() && schedule->count > 1 && (course->number + i) % KILLED_EVERY)
+            if (!killed_too(course, schedule, i))
                 continue;
             schedule->killed = 1u << schedule->release[i];
             try_one(course, schedule);
@@ -254,6 +309,9 @@ static void release_all_ways(struct course *course, struct schedule *schedule)
                     schedule->release[schedule->release_count++] = who;
                 break;
             }
+    course->combination++;
+    course->known = course->futile = false;
+    course->held = course->order_count = 0;
     order(course, schedule, 0);
 }
 
