@@ -33,6 +33,7 @@ int scene_setup(void **state)
     snprintf(scene.log, sizeof scene.log, "%s/agent.log", scene.room->directory);
     snprintf(scene.kept, sizeof scene.kept, "%s/kept", scene.room->directory);
     room_set(scene.room, "TALLY_LANES", "4");
+    setenv("TALLY_LANES", "4", 1); /* an agent, too, makes an arena: where there is none, or none any more */
     *state = &scene;
     return result;
 }
