@@ -74,6 +74,7 @@ struct curl_transfer {
     bool performing;           /* curl_easy_perform() is at work: what it calls itself is none of ours */
     bool reading;              /* the program's read function is behind ours */
     bool request_ended, answered, in_body;
+    bool interim; /* in a head of 100 to 199 */
     uint16_t held_length;
     size_t seen; /* bytes to come that were looked at already: the program paused */
 };

@@ -77,21 +77,22 @@ static void head_ends(struct curl_handle *handle)
         drop(transfer, EXCHANGE_COMPLETE, NULL);
 }
 
-/* One line of a head, as libcurl hands them over. In a body: the status line of another response, or a trailer. */
-static void header_passes(struct curl_handle *handle, const char *line, size_t length)
+/* In a body: the status line of another response, or a trailer. */
+static void header_line_passes(struct curl_handle *handle, const char *line, size_t length)
 {
     struct curl_transfer *transfer = &handle->transfer;
-    transfer->held_length = 0;
     if (length > 5 && !memcmp(line, "HTTP/", 5)) {
         int status = status_of(line, length);
         transfer->in_body = false;
         transfer->answered = true;
-        if (status >= 200) /* before, the request's body may still have to leave */
-            request_ended(transfer);
+        transfer->interim = status < 200;
+        if (transfer->interim) /* the request's body may still have to leave */
+            return;
+        request_ended(transfer);
         exchange_status(transfer->exchange, status);
         return;
     }
-    if (transfer->in_body)
+    if (transfer->in_body || transfer->interim)
         return;
     while (length && (line[length - 1] == '\n' || line[length - 1] == '\r'))
         length--;
@@ -109,6 +110,19 @@ static void header_passes(struct curl_handle *handle, const char *line, size_t l
     while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
         end--;
     exchange_response_header(transfer->exchange, line, (size_t)(colon - line), value, (size_t)(end - value));
+}
+
+/* libcurl hands heads over line by line, but several at a time after a pause. */
+static void header_passes(struct curl_handle *handle, const char *lines, size_t length)
+{
+    handle->transfer.held_length = 0;
+    while (length) {
+        const char *newline = memchr(lines, '\n', length);
+        size_t line_length = newline ? (size_t)(newline + 1 - lines) : length;
+        header_line_passes(handle, lines, line_length);
+        lines += line_length;
+        length -= line_length;
+    }
 }
 
 /* ---- our callbacks -------------------------------------------------------------------- */
