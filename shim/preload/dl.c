@@ -22,9 +22,15 @@ void *curl_by_dlsym(const char *name, void *real)
 
 _Static_assert(REAL_DLOPEN == 0 && REAL_DLSYM == 1, "as the assembly below says");
 
+/* What dlsym() shall do. */
+struct dl_answer {
+    void *symbol;
+    long decided; /* 0: ask the real one */
+};
+
 /* Called from the assembly below, and nowhere else. */
 int dl_mode(const char *path, int mode) __attribute__((used));
-void *dl_symbol(void *handle, const char *name) __attribute__((used));
+struct dl_answer dl_symbol(void *handle, const char *name, const void *caller) __attribute__((used));
 
 int dl_mode(const char *path, int mode)
 {
@@ -34,24 +40,39 @@ int dl_mode(const char *path, int mode)
     return strcmp(slash ? slash + 1 : path, "curl.so") != 0 ? mode : mode & ~RTLD_DEEPBIND;
 }
 
-/* What dlsym() shall return; NULL: whatever the real one says, error and all. A search of all libraries finds us by itself, one behind
- * the caller wants what is behind. */
-void *dl_symbol(void *handle, const char *name)
+/* Found by a search of all libraries, which sees us first: what is behind us is there for the caller too, or it is not there at all. Then
+ * the error is the C library's. */
+static struct dl_answer search(const char *name, const void *caller)
 {
+    const struct dl_answer ask = {NULL, 0};
+    if (real_dlsym(RTLD_NEXT, name) || real_find_through(caller, name))
+        return ask;
+    return (struct dl_answer){real_dlsym(RTLD_NEXT, name), 1};
+}
+
+/* One behind the caller is looked for by who stands before it himself. */
+struct dl_answer dl_symbol(void *handle, const char *name, const void *caller)
+{
+    const struct dl_answer ask = {NULL, 0};
     void *(*give)(const char *, void *);
-    if (!name || handle == RTLD_NEXT || handle == RTLD_DEFAULT)
-        return NULL;
-    if (!strncmp(name, "curl_", 5) && capture_is_on(CAPTURE_CURL))
-        give = curl_by_dlsym;
-    else if (!strncmp(name, "SSL_", 4) && capture_is_on(CAPTURE_OPENSSL))
-        give = openssl_by_dlsym;
+    if (!name || handle == RTLD_NEXT)
+        return ask;
+    if (!strncmp(name, "curl_", 5))
+        give = capture_is_on(CAPTURE_CURL) ? curl_by_dlsym : NULL;
+    else if (!strncmp(name, "SSL_", 4))
+        give = capture_is_on(CAPTURE_OPENSSL) ? openssl_by_dlsym : NULL;
     else
-        return NULL;
+        return ask;
     int error = errno;
-    void *real = give ? real_dlsym(handle, name) : NULL;
-    void *ours = real && real_owner_of(real) != REAL_SELF ? give(name, real) : NULL;
+    void *found = real_dlsym(handle, name);
+    struct dl_answer answer = ask;
+    if (found && real_owner_of(found) == REAL_SELF)
+        answer = search(name, caller);
+    else if (found && give && handle != RTLD_DEFAULT)
+        answer.symbol = give(name, found);
+    answer.decided |= answer.symbol != NULL;
     errno = error;
-    return ours;
+    return answer;
 }
 
 /* Both begin by asking above, and end in a jump with the caller's return address where it was. */
@@ -76,8 +97,9 @@ __asm__(".text\n"
         "push %rdi\n.cfi_adjust_cfa_offset 8\n"
         "push %rsi\n.cfi_adjust_cfa_offset 8\n"
         "sub $8,%rsp\n.cfi_adjust_cfa_offset 8\n"
+        "mov 24(%rsp),%rdx\n"
         "call dl_symbol\n"
-        "test %rax,%rax\n"
+        "test %rdx,%rdx\n"
         "jnz 1f\n"
         "mov $1,%edi\n"
         "call real_dl\n"
@@ -108,8 +130,9 @@ __asm__(".text\n"
         "dlsym:\n.cfi_startproc\nhint #34\n"
         "stp x29,x30,[sp,#-32]!\n.cfi_def_cfa_offset 32\n.cfi_offset 29,-32\n.cfi_offset 30,-24\n"
         "stp x0,x1,[sp,#16]\n"
+        "mov x2,x30\n"
         "bl dl_symbol\n"
-        "cbnz x0,1f\n"
+        "cbnz x1,1f\n"
         "mov w0,#1\n"
         "bl real_dl\n"
         "mov x16,x0\n"

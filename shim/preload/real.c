@@ -239,18 +239,24 @@ void *real_find(const char *name, const void *caller)
     return pointer;
 }
 
-void *real_beside(const void *pointer, const char *name)
+void *real_find_through(const void *caller, const char *name)
 {
     int error = errno;
     struct module module;
     void *found = NULL;
-    if (find_module(pointer, &module) && module.path && module.path[0] && !is_ours(&module))
+    if (find_module(caller, &module) && module.path && module.path[0] && !is_ours(&module))
         found = find_through(module.path, name);
-    if (found)
-        keep_loaded(found);
-    else
+    if (!found)
         dlerror();
     errno = error;
+    return found;
+}
+
+void *real_beside(const void *pointer, const char *name)
+{
+    void *found = real_find_through(pointer, name);
+    if (found)
+        keep_loaded(found);
     return found;
 }
 

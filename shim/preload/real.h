@@ -9,7 +9,7 @@
  *   real_owner_of           any thread, any signal handler, a vfork child; no lock, no allocation; some 20 ns (glibc 2.35 or later)
  *   real_function           any thread; the first call from each library takes the loader's lock and may allocate, others are as above
  *   real_next, real_find,   any thread; take the loader's lock, may allocate
- *   real_beside, real_dlsym
+ *   real_find_through, real_beside, real_dlsym
  *
  * All keep errno. What a pointer was found in is kept loaded from then on: nobody can call into a library that has gone. */
 #ifndef TALLY_PRELOAD_REAL_H
@@ -54,6 +54,9 @@ void *real_function(struct real_function *function, const void *caller);
 
 /* The same, looked for anew. */
 void *real_find(const char *name, const void *caller);
+
+/* The same, in what `caller`'s library depends on alone; NULL too if that is the program. */
+void *real_find_through(const void *caller, const char *name);
 
 /* What a library calls `name` itself in which `pointer` lies. */
 void *real_beside(const void *pointer, const char *name);
