@@ -81,26 +81,26 @@ static bool starts_with(struct http_input text, const char *prefix)
 }
 
 /* METHOD SP TARGET SP HTTP/1.x. Where the line was cut the target is too, in its query as a rule, and the version is unknown. */
-static bool ask_start(struct http *http)
+static const char *ask_start(struct http *http)
 {
     const struct http_reader *reader = &http->request;
     const char *line = reader->line;
     const char *end = line + reader->line_length;
     const char *space = memchr(line, ' ', reader->line_length);
     if (!space)
-        return false;
+        return "http_request_garbage";
     struct http_input method = {line, (size_t)(space - line)};
     const char *target = space + 1;
     if (!reader->line_cut) {
         const char *last = memrchr(target, ' ', (size_t)(end - target));
         if (!last || end - last < 8 || memcmp(last, " HTTP/1.", 8) != 0)
-            return false;
+            return "http_request_garbage";
         end = last;
     }
     if (target >= end)
-        return false;
+        return "http_request_garbage";
     if (http->awaited_count == HTTP_PIPELINED_MAX)
-        return false;
+        return "http_pipelined";
     http->awaited_count++;
     struct http_awaited *awaited = asking_place(http);
     *awaited = (struct http_awaited){
@@ -110,11 +110,11 @@ static bool ask_start(struct http *http)
     http->asking_head = true;
     http->asking_absolute = *target != '/';
     if (!starts_with(method, "POST") || method.left != 4)
-        return true;
+        return NULL;
     http->asking = awaited->exchange = exchange_open(http->layer, http->tls);
     exchange_method(http->asking, method.at, method.left);
     exchange_target(http->asking, target, (size_t)(end - target));
-    return true;
+    return NULL;
 }
 
 static bool ask_header(struct http *http)
@@ -139,12 +139,14 @@ static const char *read_request(struct http *http, struct http_input input)
 {
     struct http_input piece;
     for (;;) {
+        const char *why;
         switch (http_reader_next(&http->request, &input, &piece)) {
         case HTTP_MORE:
             return NULL;
         case HTTP_START_LINE:
-            if (!ask_start(http))
-                return "http_request_line";
+            why = ask_start(http);
+            if (why)
+                return why;
             break;
         case HTTP_HEADER:
             if (!ask_header(http))
@@ -276,7 +278,7 @@ static const char *read_response(struct http *http, struct http_input input)
             return NULL;
         case HTTP_START_LINE:
             if (!answer_start(http))
-                return http->awaited_count ? "http_status_line" : "http_unasked";
+                return http->awaited_count ? "http_response_garbage" : "http_unasked";
             break;
         case HTTP_HEADER:
             if (!answer_header(http))

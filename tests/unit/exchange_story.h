@@ -9,7 +9,7 @@
 
 #include "capture/exchange.h"
 
-#include <stdarg.h>
+#include <ctype.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,17 +105,20 @@ static inline void story_begin(void)
     story.wrong = NULL;
 }
 
-/* To be freed. */
-static inline char *story_text(void)
+/* Two can be kept, until the next call for the same one. */
+static inline const char *story_text(int which)
 {
-    struct exchange all = {0};
-    story_append(&all, "", 0);
+    static struct exchange kept[2];
+    struct exchange *all = &kept[which];
+    all->length = 0;
+    all->in_body = false;
+    story_append(all, "", 0);
     for (uint32_t i = 0; i < story.count; i++) {
-        story_append(&all, story.exchanges[i].text, story.exchanges[i].length);
+        story_append(all, story.exchanges[i].text, story.exchanges[i].length);
         if (story.exchanges[i].open)
-            story_line(&all, story.exchanges[i].in_body ? "\n(open)" : "(open)", NULL, 0);
+            story_line(all, story.exchanges[i].in_body ? "\n(open)" : "(open)", NULL, 0);
     }
-    return all.text;
+    return all->text;
 }
 
 struct exchange *exchange_open(enum capture_layer layer, bool tls)
@@ -158,9 +161,10 @@ static inline void story_header(struct exchange *exchange, const char *word, con
 {
     story_append(exchange, word, strlen(word));
     story_append(exchange, " ", 1);
-    for (size_t i = 0; i < name_length; i++)
-        story_append(exchange, &(char){(char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] | 0x20 : name[i])},
-                     1);
+    for (size_t i = 0; i < name_length; i++) {
+        char lower = (char)tolower((unsigned char)name[i]);
+        story_append(exchange, &lower, 1);
+    }
     story_line(exchange, ":", value, value_length);
 }
 

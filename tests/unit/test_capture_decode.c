@@ -324,7 +324,7 @@ static void windows(void **state)
     char *more = malloc(20u << 20);
     assert_non_null(more);
     for (size_t i = 0; i < 20u << 20; i++)
-        more[i] = i % 1000 < 100 ? text[i / 1000 * 7 % TEXT_BYTES] : text[i % 777];
+        more[i] = text[i % 1000 < 100 ? i / 1000 * 7 % TEXT_BYTES : i % 777];
     packed_bytes = 0;
     if (pack_brotli(24, more, 20u << 20, 0)) {
         assert_int_equal(unpack(DECODE_BROTLI, 1460), 0);
