@@ -13,6 +13,8 @@
 #include "preload/real.h"
 #include "preload/socket_real.h"
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the C library has names of its own */
+
 /* Bytes that were only looked at will come again; those of the two others are no part of the stream. */
 #define NOT_STREAM (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)
 
@@ -178,3 +180,5 @@ INTERPOSE ssize_t sendfile64(int fd, int from, off64_t *offset, size_t length)
     return sendfile(fd, from, (off_t *)offset, length);
 }
 #endif
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

@@ -11,6 +11,8 @@
 #include "preload/real.h"
 #include "preload/socket_real.h"
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the C library has names of its own */
+
 /* Before the call: once it is made another thread may send. */
 INTERPOSE int connect(int fd, SOCKET_CONST_ADDRESS address, socklen_t length)
 {
@@ -33,7 +35,6 @@ INTERPOSE int close_range(unsigned first, unsigned last, int flags)
     return socket_real.close_range(first, last, flags);
 }
 
-void closefrom(int first);
 INTERPOSE void closefrom(int first)
 {
     socket_closing_range(first < 0 ? 0 : (unsigned)first, ~0u);
@@ -78,3 +79,5 @@ INTERPOSE int dup3(int fd, int other, int flags)
         socket_duplicated(fd, result);
     return result;
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

@@ -63,7 +63,7 @@ static long header(const char *head, const char *name)
 /* One request, and its answer, which says what the request's body was. false: the connection is over. */
 static bool serve(int fd)
 {
-    char head[4096], body[1024], chunk[65536];
+    char head[4096] = "", body[1024], chunk[65536];
     size_t length = 0;
     uint64_t sum = 0;
     ssize_t n;
