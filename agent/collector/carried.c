@@ -36,19 +36,30 @@ static bool of_a_user(const char *path)
            arena_path(standard, sizeof standard, NULL, uid) == 0 && !strcmp(path, standard);
 }
 
-/* 1, 0 or the ledger's error. */
+/* Of an arena that is served, the group's too if it may write there. */
+static int may_speak_here(const struct collector *collector, const struct served *served,
+                          const struct stat *status)
+{
+    struct stat arena;
+    if (status->st_uid == served->reader.owner)
+        return 1;
+    if (!of_group(collector, status))
+        return 0;
+    if (fstat(served->reader.fd, &arena))
+        return -errno;
+    return of_group(collector, &arena) && (arena.st_mode & S_IWGRP);
+}
+
+/* 1, 0 or an error. */
 static int may_speak(struct collector *collector, const uint8_t arena[16], const struct stat *status)
 {
     char path[ARENA_PATH_MAX];
     char standard[ARENA_PATH_MAX];
-    struct stat served_status;
     if (status->st_uid == geteuid() || status->st_uid == 0)
         return 1;
     for (const struct served *served = collector->served; served; served = served->next)
         if (!memcmp(served->reader.header.uuid, arena, 16))
-            return status->st_uid == served->reader.owner ||
-                   (of_group(collector, status) && !fstat(served->reader.fd, &served_status) &&
-                    of_group(collector, &served_status) && (served_status.st_mode & S_IWGRP));
+            return may_speak_here(collector, served, status);
     /* One that is not here. Of one that was never here there is nothing to spoil. */
     int known = ledger_arena_known(collector->ledger, arena, path, sizeof path);
     if (known <= 0)

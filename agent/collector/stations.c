@@ -101,9 +101,14 @@ static int add_all_users(struct collector *collector)
 
     if (!listing)
         return -errno;
-    while (!result && (entry = readdir(listing)))
-        if (default_name(entry->d_name, &uid))
+    do {
+        errno = 0;
+        entry = readdir(listing);
+        if (!entry)
+            result = -errno; /* 0: that was all */
+        else if (default_name(entry->d_name, &uid))
             result = add_default(collector, uid);
+    } while (entry && !result);
     closedir(listing);
     return result;
 }
