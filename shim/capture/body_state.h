@@ -97,6 +97,7 @@ struct body {
             uint16_t used;          /* bytes of fragments */
             uint16_t built;         /* and of what is being written, behind them */
             uint16_t count;
+            bool last_unlike; /* of the newest: the same again would be one more */
             uint16_t lengths[BODY_FRAGMENTS_MAX];
             char error_type[BODY_VALUE_BYTES];
             char text[BODY_FRAGMENTS_BYTES];

@@ -46,7 +46,9 @@ static uint32_t bit_of(const struct body_scan *scan)
 static bool was_written(struct body_scan *scan)
 {
     const struct body_frame *frame = scan_frame(scan);
-    return !frame->list && scan->key_length && (frame->seen & bit_of(scan));
+    const struct body_path *path = &scan->path;
+    bool known = path->text || path->number || path->object || path->list;
+    return known && !frame->list && (frame->seen & bit_of(scan));
 }
 
 /* Comma and name. */
@@ -220,9 +222,10 @@ bool pick_open(struct body *body, struct body_scan *scan, bool list)
         return false;
     }
     struct body_frame frame = {.place = place, .list = list, .levels = levels, .mark = body->built};
-    frame.lasting = was_written(scan) || (scan->path.flags & PATH_LASTING);
-    if (scan->path.flags & PATH_LASTING)
-        scan->worth = true;
+    /* within usage a name alone tells of the shape */
+    bool telling = (scan->path.flags & PATH_LASTING) || levels > 1;
+    frame.lasting = telling || was_written(scan);
+    scan->worth |= telling;
     if (!scan->muted) {
         put_name(body, scan);
         put(body, scan, list ? "[" : "{", 1);
@@ -277,26 +280,33 @@ void pick_string_begin(struct body *body, struct body_scan *scan)
         drop(body, scan);
 }
 
+/* Whether they fit, and are characters from `first` to `last`. Most of a stream's bytes that are not skipped come this way. */
+static bool append(char *to, uint8_t *used, size_t room, const char *bytes, size_t length,
+                   unsigned char first, unsigned char last)
+{
+    bool strange = length > room - *used;
+    for (size_t i = 0; i < length && !strange; i++) {
+        unsigned char c = (unsigned char)bytes[i];
+        strange = c < first || c > last;
+        to[*used + i] = bytes[i];
+    }
+    *used += strange ? 0 : (uint8_t)length;
+    return !strange;
+}
+
 static void take_name(struct body_scan *scan, const char *bytes, size_t length)
 {
-    for (size_t i = 0; i < length && !scan->wrong; i++) {
-        char c = bytes[i];
-        scan->wrong = c < 0x20 || c == 0x7f || c == '"' || c == '\\' || scan->key_length == sizeof scan->key;
-        if (!scan->wrong)
-            scan->key[scan->key_length++] = c;
-    }
+    /* these come only as escapes, alone */
+    bool quoted = *bytes == '"' || *bytes == '\\';
+    scan->wrong =
+        quoted || !append(scan->key, &scan->key_length, sizeof scan->key, bytes, length, 0x20, 0x7e);
     if (scan->wrong)
         scan->sink = SINK_NONE;
 }
 
 static void take_text(struct body *body, struct body_scan *scan, const char *bytes, size_t length)
 {
-    for (size_t i = 0; i < length && !scan->wrong; i++) {
-        scan->wrong = (unsigned char)bytes[i] < 0x20 || scan->value_length == sizeof scan->value;
-        if (!scan->wrong)
-            scan->value[scan->value_length++] = bytes[i];
-    }
-    if (!scan->wrong)
+    if (append(scan->value, &scan->value_length, sizeof scan->value, bytes, length, 0x20, 0xff))
         return;
     scan->sink = SINK_NONE;
     drop(body, scan);
