@@ -146,20 +146,6 @@ void socket_sent(int fd, ssize_t result)
     errno = error;
 }
 
-/* A request's body out of a file. It is counted as so many zeros: its end is found, and nothing is read in it. */
-void socket_sent_unseen(int fd, ssize_t result)
-{
-    static const char zeros[4096];
-    int error = errno;
-    for (ssize_t rest = result; rest > 0 && socket_followed(fd);) {
-        size_t part = rest < (ssize_t)sizeof zeros ? (size_t)rest : sizeof zeros;
-        connection_sending(CAPTURE_SOCKET, (uintptr_t)fd, zeros, part);
-        connection_sent(CAPTURE_SOCKET, (uintptr_t)fd, part);
-        rest -= (ssize_t)part;
-    }
-    errno = error;
-}
-
 /* ---- receiving ----------------------------------------------------------------- */
 
 static bool has_room(const struct iovec *vector, int count)

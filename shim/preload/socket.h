@@ -44,8 +44,6 @@ void socket_closing_range(unsigned first, unsigned last);
 /* A watched descriptor is about to send. Whether socket_sent() is to be told how that went. */
 bool socket_sending(int fd, const struct iovec *vector, int count, const void *caller);
 void socket_sent(int fd, ssize_t result);
-/* As much was sent that could not be seen. */
-void socket_sent_unseen(int fd, ssize_t result);
 
 /* A watched descriptor has received into the vector (of `room` bytes in all), or result says why not. */
 void socket_received(int fd, const struct iovec *vector, int count, ssize_t result);

@@ -1,11 +1,11 @@
 /* socket_io.c: reads and writes that a program makes on descriptors, each under the C library's own name.
  *
  * For a descriptor that is not watched each is a load, a comparison and a jump to the real function. What calls within the C
- * library (stdio on a socket), io_uring, splice() and bare system calls do is not seen; nor recvmmsg, sendmmsg, preadv2, pwritev2, which nobody uses for HTTP/1.1. */
+ * library (stdio on a socket), io_uring, sendfile(), splice() and bare system calls do is not seen; nor recvmmsg, sendmmsg, preadv2, pwritev2, which
+ * nobody uses for HTTP/1.1. A request whose body is sent unseen is counted all the same, by its response. */
 #undef _FORTIFY_SOURCE /* these are the functions that its wrappers call */
 #include "preload/socket.h"
 
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -166,19 +166,5 @@ INTERPOSE ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
         return socket_real.sendmsg(fd, message, flags);
     SEND(fd, message->msg_iov, (int)message->msg_iovlen, socket_real.sendmsg(fd, message, flags));
 }
-
-INTERPOSE ssize_t sendfile(int fd, int from, off_t *offset, size_t length)
-{
-    ssize_t result = socket_real.sendfile(fd, from, offset, length);
-    if (socket_watched(fd))
-        socket_sent_unseen(fd, result);
-    return result;
-}
-#if __SIZEOF_POINTER__ == 8
-INTERPOSE ssize_t sendfile64(int fd, int from, off64_t *offset, size_t length)
-{
-    return sendfile(fd, from, (off_t *)offset, length);
-}
-#endif
 
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

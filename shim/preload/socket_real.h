@@ -29,7 +29,6 @@
       (fd, bytes, length, flags, to, to_length))                                                             \
     X(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags))                   \
     X(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags))             \
-    X(ssize_t, sendfile, (int fd, int from, off_t *offset, size_t length), (fd, from, offset, length))       \
     X(ssize_t, __read_chk, (int fd, void *bytes, size_t length, size_t room), (fd, bytes, length, room))     \
     X(ssize_t, __recv_chk, (int fd, void *bytes, size_t length, size_t room, int flags),                     \
       (fd, bytes, length, room, flags))                                                                      \
