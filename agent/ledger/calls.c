@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "ledger/internal.h"
+#include "understand/provider.h"
 
 /* ---- rows ---- */
 
@@ -67,6 +68,20 @@ static uint32_t derive_aborted(struct usage_values *values, int64_t begun, int64
     return derived;
 }
 
+/* Whose API it is, by the server's name, where no record says so: begun calls and those that were cut off have no usage object to
+ * tell. */
+static uint32_t derive_provider(struct usage_values *values)
+{
+    struct text *provider = &values->texts[USAGE_TEXT_provider];
+    const char *name = provider->data && provider->length
+                           ? NULL
+                           : provider_of_host(values->texts[USAGE_TEXT_server_address]);
+    if (!name)
+        return 0;
+    *provider = (struct text){name, (uint32_t)strlen(name)};
+    return AMENDABLE_PROVIDER;
+}
+
 /* The row of a call as far as its records are in. values: room for its values with what is derived. */
 static void row_of_call(const struct call *call, struct usage_values *values, struct usage_row *row)
 {
@@ -85,6 +100,7 @@ static void row_of_call(const struct call *call, struct usage_values *values, st
     };
     uint32_t derived = call->ended ? derive(values, call->begun, call->time)
                                    : derive_aborted(values, call->begun, call->time);
+    derived |= derive_provider(values);
     bool whole = call->ended && call->records_total >= 0 && call->records >= call->records_total;
     if (!whole)
         row->amendable = AMENDABLE_OPEN | derived | (call->begun >= 0 ? AMENDABLE_BEGUN : 0);
@@ -107,6 +123,8 @@ static void values_of_row(const struct usage_row *row, struct call *call)
         values->numbers_known &= ~(1u << USAGE_NUMBER_duration_ns);
     if (row->amendable & AMENDABLE_STATUS)
         values->numbers_known &= ~(1u << USAGE_NUMBER_status);
+    if (row->amendable & AMENDABLE_PROVIDER)
+        values->texts[USAGE_TEXT_provider] = (struct text){NULL, 0};
     if (row->amendable & AMENDABLE_ESTIMATED)
         values->numbers[USAGE_NUMBER_flags] &= ~(int64_t)TALLY_FLAG_ESTIMATED;
 }

@@ -59,6 +59,7 @@ enum {
     AMENDABLE_DURATION = 16,  /* duration_ns was derived */
     AMENDABLE_STATUS = 32,    /* status was derived */
     AMENDABLE_ESTIMATED = 64, /* flag `estimated` was set by the agent */
+    AMENDABLE_PROVIDER = 128, /* provider was told by the server's name */
 };
 
 /* Of a call whose records may still come, by field id (usage_json: 63): the step of the record that a

@@ -245,6 +245,32 @@ static void what_the_caller_calls_an_estimate_stays_one(void **state)
     kit_expect_rollup_exact(kit);
 }
 
+/* Nobody said whose API it was when the process died; what is worked out gives way to what is said later. */
+static void a_cut_call_is_its_servers(void **state)
+{
+    struct kit *kit = *state;
+    add_client(kit, 0, 's', 1, -1);
+    for (int name = 'c'; name <= 'd'; name++) {
+        struct pen p = call_pen(PROGRESS, (char)name, 1, 7, -1);
+        pen_text(&p, TALLY_FIELD_server_address, "api.openai.com");
+        tape_add(kit, 0, &p);
+    }
+    kit_drain(kit);
+    kit_expect(kit, "SELECT provider FROM open_calls", "NULL\nNULL");
+    kit_leave(kit, 0, false);
+    kit_tick(kit);
+    kit_expect(kit, "SELECT provider,status FROM usage", "openai|aborted\nopenai|aborted");
+    kit_expect_rollup_exact(kit);
+    kit_restart(kit);
+    add_call(kit, 0, BEGIN, 'c', 0, -1, -1); /* which says: anthropic, by whatever server */
+    add_call(kit, 0, END, 'c', 0, 9, 2);
+    add_call(kit, 0, END, 'd', 0, 9, 1);
+    kit_drain(kit);
+    kit_expect(kit, "SELECT provider,status,amendable FROM usage ORDER BY call_id",
+               "anthropic|ok|NULL\nopenai|ok|NULL");
+    kit_expect_rollup_exact(kit);
+}
+
 static void truncated_fields_keep_their_names(void **state)
 {
     struct kit *kit = *state;
@@ -334,6 +360,7 @@ int main(void)
         kit_test(calls_of_the_dead_are_closed_as_aborted),
         kit_test(an_end_overrides_aborted),
         kit_test(aborted_and_ended_in_one_transaction),
+        kit_test(a_cut_call_is_its_servers),
         kit_test(what_the_caller_calls_an_estimate_stays_one),
         kit_test(truncated_fields_keep_their_names),
         kit_test(objects_calls_outlive_the_object_but_not_the_process),

@@ -4,6 +4,7 @@
 #include "ledger/cost.h"
 #include "output.h"
 #include "prices.h"
+#include "understand/provider.h"
 #include "when.h"
 
 static const char help[] =
@@ -98,12 +99,21 @@ static bool cost_so_far(struct costing *costing, sqlite3_stmt *statement, int64_
     return row.cost_known;
 }
 
+/* Of a begun call often no more than the server's name is known yet. */
+static void fill_provider(struct table *table, sqlite3_stmt *row)
+{
+    if (db_is_null(row, COLUMN_PROVIDER))
+        table_text(table, COLUMN_PROVIDER,
+                   provider_of_host(text_at(row, OWN_TEXTS + USAGE_TEXT_server_address)));
+}
+
 static void fill(struct table *table, sqlite3_stmt *row, int64_t now_ns, struct costing *costing)
 {
     char text[NUMBER_BYTES];
     int64_t cost;
 
     output_row(table, row, COLUMN_NEWEST + 1);
+    fill_provider(table, row);
     int64_t began_ns = sqlite3_column_int64(row, COLUMN_BEGAN);
     int64_t age_ns = now_ns - began_ns;
     output_time(table, COLUMN_BEGAN, began_ns);
