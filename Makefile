@@ -259,9 +259,10 @@ proof-peers:
 
 .PHONY: demo
 demo:
-	@tools/bootstrap build
+	@tools/bootstrap demo
 	+@$(MAKE) --no-print-directory $(jobs) -s all $(DEMOS)
 	@tools/demo/demo '$(BUILD)'
+	@tools/demo/unmodified '$(BUILD)'
 
 .PHONY: bench
 bench:

@@ -80,6 +80,7 @@ def killed_in_mid_stream(place, name, scheme):
         counts = world.counts_of(row)
         expect(row["status"] == "aborted", f"{wish}: its status is {row['status']}")
         expect(all(counts[key] == value for key, value in usage.items()), f"{wish}: {counts}, when {usage} had been said")
+        expect(row["provider"] == exchange.expect["provider"], f"{wish}: its provider is {row['provider']}")
         expect(row["request_model"] == exchange.expect["request_model"], f"{wish}: the model asked for is {row['request_model']}")
     tries(len(running), "clients killed in mid-stream")
 

@@ -5,6 +5,9 @@
         w.run([..], service="x")          a client, without and with what is preloaded
         w.rows()                          what was counted, once all is in the database
         w.standin.ask("served")           what was served
+
+    world.py COMMAND...                   the same for a script: the network and the stand-in, whose control socket is
+                                          TALLY_TEST_STANDIN; the command's exit status, or 75 where that cannot be had
 """
 import ctypes
 import fcntl
@@ -135,6 +138,22 @@ class Standin:
         self.process.stdout.close()
 
 
+def name_hosts(folder, standin):
+    """From here on the stand-in's hosts are this machine, and its authority is trusted."""
+    path = f"{folder}/hosts"
+    with open(path, "w", encoding="ascii") as file:
+        file.write("127.0.0.1 localhost\n" + "".join(f"127.0.0.1 {host}\n" for host in standin.hosts))
+    bind_over(path, "/etc/hosts")
+    if os.path.exists(SYSTEM_TRUST):
+        bind_over(standin.trust, SYSTEM_TRUST)
+
+
+def trusting(trust):
+    """Those clients that do not look where the system keeps its authorities."""
+    return dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "PERL_LWP_SSL_CA_FILE",
+                          "GIT_SSL_CAINFO"), trust)
+
+
 class Result:
     def __init__(self, status, output, errors):
         self.status, self.output, self.errors = status, output, errors
@@ -159,7 +178,7 @@ class World:
         self.why_no_node_path = os.environ.get("TALLY_TEST_NO_NODE_PATH")
         self.agent = None
         self.standin = Standin(self.folder, self.paths)
-        self.name_hosts()
+        name_hosts(self.folder, self.standin)
         self.start_agent()
 
     def __enter__(self):
@@ -167,14 +186,6 @@ class World:
 
     def __exit__(self, *_):
         self.close()
-
-    def name_hosts(self):
-        path = f"{self.folder}/hosts"
-        with open(path, "w", encoding="ascii") as file:
-            file.write("127.0.0.1 localhost\n" + "".join(f"127.0.0.1 {host}\n" for host in self.standin.hosts))
-        bind_over(path, "/etc/hosts")
-        if os.path.exists(SYSTEM_TRUST):
-            bind_over(self.standin.trust, SYSTEM_TRUST)
 
     # ---- the agent
 
@@ -192,11 +203,9 @@ class World:
     # ---- clients
 
     def environment(self, preload, service=None, **more):
-        trust = self.standin.trust
         settings = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": self.folder, "LANG": "C.UTF-8", "TMPDIR": self.folder,
-            "SSL_CERT_FILE": trust, "REQUESTS_CA_BUNDLE": trust, "CURL_CA_BUNDLE": trust, "NODE_EXTRA_CA_CERTS": trust,
-            "PERL_LWP_SSL_CA_FILE": trust, "GIT_SSL_CAINFO": trust, "PYTHONDONTWRITEBYTECODE": "1",
+            **trusting(self.standin.trust), "PYTHONDONTWRITEBYTECODE": "1",
             "OPENAI_API_KEY": "sk-standin-secret", "ANTHROPIC_API_KEY": "sk-ant-standin-secret",
             "TALLY_ARENA": self.arena, "TALLY_STATE_DIR": self.state, "TALLY_SPILL_DIR": self.state,
         }
@@ -337,3 +346,27 @@ def differences(row, exchange):
     if exchange.streams and row["status"] == "ok" and not row["time_to_first_token_ns"]:
         wrong.append(f"{exchange.id}: a stream without a time to its first token")
     return wrong
+
+
+def main():
+    """For scripts."""
+    try:
+        enter()
+    except Skip as why:
+        print(f"world.py: {why}", file=sys.stderr)
+        return 75  # EX_TEMPFAIL
+    folder = tempfile.mkdtemp(prefix="tally-capture.")
+    standin = Standin(folder, OWN)
+    name_hosts(folder, standin)
+    try:
+        os.environ.pop(INSIDE)
+        settings = {**os.environ, **trusting(standin.trust), "TALLY_TEST_STANDIN": standin.path}
+        status = subprocess.run(sys.argv[1:], env=settings, check=False).returncode
+    finally:
+        standin.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Stands in for providers of language models: replays exchanges over HTTP/1.1, with TLS and without. See README.md.
 
+    standin.py --ask SOCKET QUESTION
     standin.py --control SOCKET [--http ADDRESS:PORT]... [--tls ADDRESS:PORT --certificate FILE --key FILE] EXCHANGES...
 
 Says "ready {..}" on standard output when it listens; ends when standard input does, or by SIGTERM.
@@ -245,6 +246,10 @@ class Standin:
             if op == "held":  # numbers of those who wait, once there are `count` of them
                 log.changed.wait_for(lambda: len(log.held) >= question.get("count", 1), timeout)
                 return {"held": sorted(log.held)}
+            if op == "used":  # what answers that were sent whole say has been used, in sum
+                whole = [self.catalogue.by_id[row["exchange"]].usage for row in log.rows if row["whole"] and row["exchange"]]
+                return {"answers": len(whole), **{name: sum((usage or {}).get(name, 0) for usage in whole)
+                                                  for name in ("input", "output")}}
             if op == "release":
                 numbers = question.get("numbers", list(log.held))
                 for number in numbers:
@@ -254,7 +259,20 @@ class Standin:
         return {"error": f"no such question: {op}"}
 
 
+def ask(path, question):
+    """For scripts: one question, its answer on standard output."""
+    with socket.socket(socket.AF_UNIX) as link:
+        link.connect(path)
+        with link.makefile("rw", encoding="utf-8") as lines:
+            lines.write(question + "\n")
+            lines.flush()
+            print(lines.readline(), end="")
+
+
 def main():
+    if sys.argv[1:2] == ["--ask"] and len(sys.argv) == 4:
+        ask(*sys.argv[2:])
+        return
     parser = argparse.ArgumentParser()
     parser.add_argument("--control", required=True)
     parser.add_argument("--http", action="append", default=[])
