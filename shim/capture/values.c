@@ -24,6 +24,13 @@ static bool is_named(const struct body *body, const struct body_scan *scan)
     return false;
 }
 
+static char plain(char c)
+{
+    if ((unsigned char)c < 0x20)
+        c = '_';
+    return c;
+}
+
 static void append(struct body *body, struct body_scan *scan, const char *bytes, size_t length)
 {
     char *to = body->metadata + body->metadata_length;
@@ -32,8 +39,11 @@ static void append(struct body *body, struct body_scan *scan, const char *bytes,
         return;
     }
     for (size_t i = 0; i < length; i++) {
-        char c = bytes[i];
-        *to++ = c == ',' || c == '=' || (unsigned char)c < 0x20 ? '_' : c;
+        bool mark = bytes[i] == ',' || bytes[i] == '=';
+        *to = plain(bytes[i]);
+        if (mark)
+            *to = '_';
+        to++;
     }
     body->metadata_length += (uint16_t)length;
 }
@@ -88,7 +98,7 @@ static void take(char *value, uint16_t *used, bool *cut, const char *bytes, size
     for (size_t i = 0; i < length && !*cut; i++) {
         *cut = *used == BODY_VALUE_BYTES - 1;
         if (!*cut)
-            value[(*used)++] = (unsigned char)bytes[i] < 0x20 ? '_' : bytes[i];
+            value[(*used)++] = plain(bytes[i]);
     }
 }
 

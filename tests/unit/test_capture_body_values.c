@@ -66,14 +66,16 @@ static void test_requests(void **state)
 /* Values are cut where a character begins; a pair of metadata is there whole, or not at all. */
 static void test_long_values(void **state)
 {
-    char body[3000] = "{\"model\":\"x";
+    char accents[301];
+    char letters[601];
+    char body[3000];
     (void)state;
-    for (int i = 0; i < 150; i++)
-        strcat(body, "\xc3\xa9");
-    strcat(body, "\",\"metadata\":{\"team\":\"");
-    for (int i = 0; i < 600; i++)
-        strcat(body, "t");
-    strcat(body, "\",\"n\":7}}");
+    for (int i = 0; i < 300; i += 2)
+        memcpy(accents + i, "\xc3\xa9", 3);
+    memset(letters, 't', sizeof letters - 1);
+    letters[sizeof letters - 1] = '\0';
+    snprintf(body, sizeof body, "{\"model\":\"x%s\",\"metadata\":{\"team\":\"%s\",\"n\":7}}", accents,
+             letters);
     for (size_t piece = 0; piece < 9; piece++) {
         const char *model = of_request(body, BODY_MODEL, piece);
         assert_int_equal(strlen(model), BODY_VALUE_BYTES - 1);
@@ -256,7 +258,9 @@ static const char *in_base64(const char *json)
                         (there > 1 ? (uint32_t)(uint8_t)json[i + 1] << 8 : 0) |
                         (there > 2 ? (uint32_t)(uint8_t)json[i + 2] : 0);
         for (size_t j = 0; j < 4; j++) {
-            char digit = j > there ? '=' : digits[bits >> (18 - 6 * j) & 63];
+            char digit = '=';
+            if (j <= there)
+                digit = digits[bits >> (18 - 6 * j) & 63];
             if (digit == '/')
                 payload[at++] = '\\'; /* some write it so */
             payload[at++] = digit;
