@@ -464,7 +464,8 @@ static void signal_handler_in_the_middle(void **state)
     (void)state;
     hooked_fd = fds[0];
     story.hook = raise_in_the_middle;
-    signal(SIGUSR1, interrupt);
+    struct sigaction action = {.sa_handler = interrupt};
+    sigaction(SIGUSR1, &action, NULL);
     send_all(fds[0], REQUEST);
     signal(SIGUSR1, SIG_DFL);
     send_all(fds[0], REQUEST);

@@ -152,7 +152,8 @@ static void signal_handlers(void **state)
     struct itimerval timer = {.it_interval = {.tv_usec = 50}, .it_value = {.tv_usec = 50}};
     struct itimerval off = {0};
     (void)state;
-    signal(SIGALRM, handler);
+    struct sigaction action = {.sa_handler = handler};
+    sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &timer, NULL);
     while (handled < 300)
         assert_null(take_and_give((void *)99));
