@@ -142,6 +142,7 @@ static void terms_of_a_call_reach_its_cost(void **state)
     books_expect_text(room, expected, COSTS);
     books_expect_text(room, "no_rate", "SELECT cost_basis FROM usage WHERE cost_picodollars IS NULL");
     agent_stop(room);
+    tries(sizeof(calls) / sizeof(calls[0]), "calls whose price depends on their terms");
 }
 
 static void an_agent_does_not_start_with_a_bad_list(void **state)
