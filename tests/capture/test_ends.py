@@ -130,6 +130,7 @@ def nobody_there(place):
     expect(done.status == without.status == 7, f"curl ends with {done.status} and {without.status}")
     rows = place.rows("nobody-there")
     expect(len(rows) <= 1 and all(row["status"] == "error" for row in rows), f"rows: {[row['status'] for row in rows]}")
+    tries(1, "calls that could not be made")
 
 
 def tests_of(place):

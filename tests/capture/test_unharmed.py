@@ -238,6 +238,7 @@ def large_bodies(place, tls):
             done = both(place, f"large-{tls}-{number}", words)
             expect(done.output == content, f"{words}: {len(done.output)} bytes came, not {len(content)}: {done.errors}")
     shutil.rmtree(folder)
+    tries(3, "large bodies, compared to the byte")
 
 
 def ordinary_programs(place):
@@ -290,6 +291,7 @@ def switched_off(place):
         nothing_recorded(place, f"off-{number}")
     both(place, "on", clients.curl()(place, [("openai-chat", exchange.url, body)], True), settings={"TALLY_CAPTURE": "curl"})
     expect(len(place.rows("on")) == 1, "with TALLY_CAPTURE=curl it is not counted")
+    tries(2, "programs with capturing switched off")
 
 
 def secrets(place):
