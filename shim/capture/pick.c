@@ -423,10 +423,12 @@ static void note_ending(struct body *body, const struct body_scan *scan)
             scan->value_length == strlen(endings[i]) && !memcmp(scan->value, endings[i], scan->value_length);
 }
 
-/* A document that stands alone, with its counts, is an answer; of a list's items there may be more. */
+/* A document that stands alone, with its counts, is an answer; of a list's items there may be more. Bedrock's ConverseStream ends with its
+ * counts, which are in no other of its events. */
 void pick_over(struct body *body, const struct body_scan *scan)
 {
-    body->over |= body->ending || (body->format == BODY_JSON && scan->base == 0 && scan->counts);
+    bool alone = body->format == BODY_JSON && scan->base == 0;
+    body->over |= body->ending || ((alone || scan->root == PLACE_AWS_PAYLOAD) && scan->counts);
 }
 
 static void text_end(struct body *body, struct body_scan *scan)

@@ -55,6 +55,7 @@ static void same(const struct picked *a, const struct picked *b)
     fuzz_expect(a->length == b->length && !memcmp(a->json, b->json, a->length));
     fuzz_expect(a->news == b->news);
     fuzz_expect(body_has_counts(&a->body) == body_has_counts(&b->body));
+    fuzz_expect(body_is_over(&a->body) == body_is_over(&b->body));
     fuzz_expect(body_streams(&a->body) == body_streams(&b->body));
     fuzz_expect(!strcmp(body_metadata(&a->body), body_metadata(&b->body)));
     for (int i = 0; i < BODY_VALUES; i++)

@@ -164,6 +164,35 @@ static void test_counts_that_tell(void **state)
     assert_false(tells("{\"total_tokens\":5}"));
 }
 
+/* ---- that it is over ---- */
+
+static void test_endings(void **state)
+{
+    static const struct {
+        const char *body;
+        bool over;
+    } endings[] = {
+        {"data: {\"id\":\"a\",\"choices\":[]}\n\n", false},
+        {"data: {\"id\":\"a\",\"usage\":{\"prompt_tokens\":1}}\n\ndata: [", false},
+        {"data: {\"id\":\"a\",\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]", true},
+        {"data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":1}}}\n\n", false},
+        {"data: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"message_stop\"}}\n\n", false},
+        {"data: {\"type\":\"message_stop\"}\n\n", true},
+        {"data: {\"type\":\"response.completed\",\"response\":{}}\n\n", true},
+        {"{\"model\":\"q\",\"done\":false}\n", false},
+        {"{\"model\":\"q\",\"done\":false}\n{\"model\":\"q\",\"done\":true,\"eval_count\":3}", true},
+        {"{\"model\":\"m\",\"usage\":{\"prompt_tokens\":1}", false},
+        {"{\"model\":\"m\",\"usage\":{\"prompt_tokens\":1}}", true},
+        {"[{\"usageMetadata\":{\"promptTokenCount\":1}}", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        kit_pick(&picked, BODY_JSON, endings[i].body, strlen(endings[i].body), 1);
+        if (body_is_over(&picked.body) != endings[i].over)
+            fail_msg("%s", endings[i].body);
+    }
+}
+
 /* ---- what went wrong ---- */
 
 static void test_errors(void **state)
@@ -308,6 +337,7 @@ static void test_converse_stream(void **state)
         "{\"metrics\":{\"latencyMs\":551},\"p\":\"a\",\"usage\":{\"inputTokens\":30,\"outputTokens\":88,"
         "\"serverToolUsage\":{},\"totalTokens\":118}}");
     check_frames(30, 88, "", "");
+    assert_true(body_is_over(&picked.body)); /* as it was cut off last: all but a byte of a CRC */
     put_frame(":exception-type", "throttlingException", "{\"message\":\"SECRET\"}");
     check_frames(30, 88, "", "throttlingException");
 }
@@ -355,13 +385,10 @@ static void test_bad_frames(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_requests),
-        cmocka_unit_test(test_long_values),
-        cmocka_unit_test(test_beginnings),
-        cmocka_unit_test(test_counts_that_tell),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_converse_stream),
-        cmocka_unit_test(test_invoke_model_stream),
+        cmocka_unit_test(test_requests),        cmocka_unit_test(test_long_values),
+        cmocka_unit_test(test_beginnings),      cmocka_unit_test(test_counts_that_tell),
+        cmocka_unit_test(test_endings),         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_converse_stream), cmocka_unit_test(test_invoke_model_stream),
         cmocka_unit_test(test_bad_frames),
     };
     return cmocka_run_group_tests_name("capture body, values", tests, NULL, NULL);
