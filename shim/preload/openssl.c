@@ -4,14 +4,12 @@
  * known of an SSL object is its address. After the real function has returned, nothing of OpenSSL's is called: what it left in its error
  * queue is the program's. errno is as it left it. A call within a call is a call like any other (node writes from within a
  * read). Not seen: BIO_f_ssl (libssl calls itself there), statically linked OpenSSL, HTTP/2. */
-#include "capture/connection.h"
-#include "capture/http.h"
+#include "preload/tls.h"
+
+#include <string.h>
+
 #include "preload/dl.h"
 #include "preload/interpose.h"
-#include "preload/real.h"
-
-#include <errno.h>
-#include <string.h>
 
 /* As in <openssl/ssl.h>, which need not be here. */
 typedef struct ssl_st SSL;
@@ -38,33 +36,15 @@ static struct real_function real_SSL_free = {.name = "SSL_free"};
 /* The real function as the caller would have it, of this one's type. NULL: it cannot be, since somebody calls it. */
 #define REAL(name) ((__typeof(&name))(uintptr_t)real_function(&real_##name, REAL_CALLER()))
 
-static bool followed(const SSL *ssl)
-{
-    return connection_known(CAPTURE_OPENSSL, (uintptr_t)ssl);
-}
-
-static void over(const SSL *ssl, bool by_peer, const char *error_type)
-{
-    connection_over(CAPTURE_OPENSSL, (uintptr_t)ssl, by_peer, error_type);
-}
-
 /* ---- receiving ----------------------------------------------------------------- */
 
-/* end: the peer has closed. OpenSSL clears errno before it reads from a socket, so it tells of this failure. */
-static void received(const SSL *ssl, const void *bytes, size_t count, bool end)
+/* OpenSSL clears errno before it reads from a socket or writes to one, so it tells of a failure. */
+static void failed(const SSL *ssl)
 {
-    int error = errno;
-    if (followed(ssl)) {
-        if (count)
-            connection_received(CAPTURE_OPENSSL, (uintptr_t)ssl, bytes, count);
-        else if (end)
-            over(ssl, true, NULL);
-        else if (error == ECONNRESET || error == EPIPE)
-            over(ssl, true, "connection_reset");
-        else if (error == ETIMEDOUT)
-            over(ssl, true, "timeout");
-    }
-    errno = error;
+    if (errno == ECONNRESET || errno == EPIPE)
+        tls_over(ssl, true, "connection_reset");
+    else if (errno == ETIMEDOUT)
+        tls_over(ssl, true, "timeout");
 }
 
 INTERPOSE int SSL_read(SSL *ssl, void *bytes, int length)
@@ -73,7 +53,12 @@ INTERPOSE int SSL_read(SSL *ssl, void *bytes, int length)
     if (!real)
         return -1;
     int result = real(ssl, bytes, length);
-    received(ssl, bytes, result > 0 ? (size_t)result : 0, result == 0 && length > 0);
+    if (result > 0)
+        tls_received(ssl, bytes, (size_t)result);
+    else if (result == 0 && length > 0)
+        tls_over(ssl, true, NULL);
+    else
+        failed(ssl);
     return result;
 }
 
@@ -83,37 +68,20 @@ INTERPOSE int SSL_read_ex(SSL *ssl, void *bytes, size_t length, size_t *count)
     if (!real)
         return 0;
     int result = real(ssl, bytes, length, count);
-    received(ssl, bytes, result > 0 ? *count : 0, false);
+    if (result > 0)
+        tls_received(ssl, bytes, *count);
+    else
+        failed(ssl);
     return result;
 }
 
 /* ---- sending ------------------------------------------------------------------- */
 
-static bool sending(const SSL *ssl, const void *bytes, size_t length, const void *caller)
-{
-    if (!capture_is_on(CAPTURE_OPENSSL))
-        return false;
-    int error = errno;
-    /* libcurl's requests have been seen by its own layer. */
-    bool follow = followed(ssl) || (http_may_begin(bytes, length) &&
-                                    !(capture_is_on(CAPTURE_CURL) && real_owner_of(caller) == REAL_CURL));
-    if (follow)
-        connection_sending(CAPTURE_OPENSSL, (uintptr_t)ssl, bytes, length);
-    errno = error;
-    return follow;
-}
-
 static void sent(const SSL *ssl, bool follow, size_t count)
 {
-    if (!follow)
-        return;
-    int error = errno;
-    if (followed(ssl)) {
-        connection_sent(CAPTURE_OPENSSL, (uintptr_t)ssl, count);
-        if (!count && (error == ECONNRESET || error == EPIPE))
-            over(ssl, true, "connection_reset");
-    }
-    errno = error;
+    tls_sent(ssl, follow, count);
+    if (follow && !count)
+        failed(ssl);
 }
 
 INTERPOSE int SSL_write(SSL *ssl, const void *bytes, int length)
@@ -121,7 +89,7 @@ INTERPOSE int SSL_write(SSL *ssl, const void *bytes, int length)
     __typeof(&SSL_write) real = REAL(SSL_write);
     if (!real)
         return -1;
-    bool follow = length > 0 && sending(ssl, bytes, (size_t)length, REAL_CALLER());
+    bool follow = length > 0 && tls_sending(ssl, bytes, (size_t)length, REAL_CALLER());
     int result = real(ssl, bytes, length);
     sent(ssl, follow, result > 0 ? (size_t)result : 0);
     return result;
@@ -132,7 +100,7 @@ INTERPOSE int SSL_write_ex(SSL *ssl, const void *bytes, size_t length, size_t *c
     __typeof(&SSL_write_ex) real = REAL(SSL_write_ex);
     if (!real)
         return 0;
-    bool follow = sending(ssl, bytes, length, REAL_CALLER());
+    bool follow = tls_sending(ssl, bytes, length, REAL_CALLER());
     int result = real(ssl, bytes, length, count);
     sent(ssl, follow, result > 0 ? *count : 0);
     return result;
@@ -143,7 +111,7 @@ INTERPOSE int SSL_write_ex2(SSL *ssl, const void *bytes, size_t length, uint64_t
     __typeof(&SSL_write_ex2) real = REAL(SSL_write_ex2);
     if (!real)
         return 0;
-    bool follow = sending(ssl, bytes, length, REAL_CALLER());
+    bool follow = tls_sending(ssl, bytes, length, REAL_CALLER());
     int result = real(ssl, bytes, length, flags, count);
     sent(ssl, follow, result > 0 ? *count : 0);
     return result;
@@ -160,21 +128,9 @@ INTERPOSE int SSL_get_error(const SSL *ssl, int result)
     if (!real)
         return ERROR_SSL;
     int reason = real(ssl, result);
-    if ((reason == ERROR_SSL || reason == ERROR_SYSCALL || reason == ERROR_ZERO_RETURN) && followed(ssl)) {
-        int error = errno;
-        over(ssl, true, reason == ERROR_SYSCALL && error == ECONNRESET ? "connection_reset" : NULL);
-        errno = error;
-    }
+    if (reason == ERROR_SSL || reason == ERROR_SYSCALL || reason == ERROR_ZERO_RETURN)
+        tls_over(ssl, true, reason == ERROR_SYSCALL && errno == ECONNRESET ? "connection_reset" : NULL);
     return reason;
-}
-
-static void closing(const SSL *ssl)
-{
-    if (!ssl || !followed(ssl))
-        return;
-    int error = errno;
-    over(ssl, false, NULL);
-    errno = error;
 }
 
 /* Whoever says good-bye waits for no response any more. */
@@ -183,7 +139,7 @@ INTERPOSE int SSL_shutdown(SSL *ssl)
     __typeof(&SSL_shutdown) real = REAL(SSL_shutdown);
     if (!real)
         return -1;
-    closing(ssl);
+    tls_over(ssl, false, NULL);
     return real(ssl);
 }
 
@@ -192,7 +148,7 @@ INTERPOSE int SSL_clear(SSL *ssl)
     __typeof(&SSL_clear) real = REAL(SSL_clear);
     if (!real)
         return 0;
-    closing(ssl);
+    tls_over(ssl, false, NULL);
     return real(ssl);
 }
 
@@ -200,7 +156,7 @@ INTERPOSE int SSL_clear(SSL *ssl)
 INTERPOSE void SSL_free(SSL *ssl)
 {
     __typeof(&SSL_free) real = REAL(SSL_free);
-    closing(ssl);
+    tls_over(ssl, false, NULL);
     if (real)
         real(ssl);
 }
