@@ -60,7 +60,7 @@ struct curl_notes {
     bool write_data_set, copied_fields;
     int64_t fields_size; /* -1: up to the NUL */
     const char *fields;
-    const struct curl_header *headers;
+    const struct curl_header_line *headers;
     void *url_object;
     void *write_function, *write_data;
     void *header_function, *header_data;

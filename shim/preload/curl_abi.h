@@ -1,5 +1,5 @@
 /* curl_abi.h: of libcurl's interface what is spoken here. These numbers and shapes are its ABI, which has not changed since 7.16 and is
- * promised not to. They are named here so that nothing has to be installed to build with; tests/unit/test_curl_abi compares them with
+ * promised not to. They are named here so that nothing has to be installed to build with; tests/build/test_preload.sh compares them with
  * libcurl's own headers.
  *
  * Variadic functions: curl_easy_setopt(), curl_easy_getinfo(), curl_multi_setopt() take one more argument: a long, a pointer or a curl_off_t.
@@ -64,11 +64,8 @@ enum {
 };
 
 /* CURLMcode */
-enum { CURLM_OK = 0, CURLM_BAD_HANDLE = 1, CURLM_INTERNAL_ERROR = 4 };
+enum { MULTI_OK = 0, MULTI_INTERNAL_ERROR = 4 };
 
-/* What a read callback may return instead of a number of bytes. */
-#define CURL_READ_ABORT 0x10000000
-#define CURL_READ_PAUSE 0x10000001
 /* What a write callback may return: the same bytes come again. */
 #define CURL_WRITE_PAUSE 0x10000001
 
@@ -88,9 +85,9 @@ struct curl_message {
     } data;
 };
 
-struct curl_header {
+struct curl_header_line {
     char *data;
-    struct curl_header *next;
+    struct curl_header_line *next;
 };
 
 typedef size_t curl_transfer_callback(char *bytes, size_t size, size_t count, void *data);

@@ -166,7 +166,7 @@ static int add_handle(void *key, void *easy, const void *caller)
     struct curl_handle *handle = curl_handle_of(easy);
     const struct curl_api *api = api_of(handle, NULL, caller);
     if (!api)
-        return CURLM_INTERNAL_ERROR;
+        return MULTI_INTERNAL_ERROR;
     struct multi *multi = is_our_business(handle) && !handle->multi ? multi_made(key, api) : NULL;
     if (!multi)
         return api->multi_add_handle(key, easy);
@@ -174,7 +174,7 @@ static int add_handle(void *key, void *easy, const void *caller)
     if (!multi->pushes)
         curl_transfer_begin(handle);
     int result = api->multi_add_handle(key, easy);
-    if (result != CURLM_OK) {
+    if (result != MULTI_OK) {
         curl_transfer_cancel(handle);
         handle->multi = NULL;
     }
@@ -186,7 +186,7 @@ static int remove_handle(void *key, void *easy, const void *caller)
     struct curl_handle *handle = curl_handle_of(easy);
     const struct curl_api *api = api_of(handle, NULL, caller);
     if (!api)
-        return CURLM_INTERNAL_ERROR;
+        return MULTI_INTERNAL_ERROR;
     if (is_our_business(handle) && handle->multi == key)
         curl_multi_forget(handle);
     return api->multi_remove_handle(key, easy);
@@ -223,7 +223,7 @@ static int multi_setopt(void *key, int option, void *value, const void *caller)
     struct multi *multi = multi_of(key);
     const struct curl_api *api = api_of(NULL, multi, caller);
     if (!api)
-        return CURLM_INTERNAL_ERROR;
+        return MULTI_INTERNAL_ERROR;
     if (option == MULTI_PUSHFUNCTION && value && capture_is_on(CAPTURE_CURL)) {
         struct curl_handle *handle;
         multi = multi_made(key, api);
@@ -241,7 +241,7 @@ static int multi_cleanup(void *key, const void *caller)
     const struct curl_api *api = api_of(NULL, multi, caller);
     struct curl_handle *handle;
     if (!api)
-        return CURLM_INTERNAL_ERROR;
+        return MULTI_INTERNAL_ERROR;
     if (multi) {
         for (size_t place = 0; (handle = curl_handle_next(key, &place));)
             settle(multi, key, handle);

@@ -301,7 +301,7 @@ static struct exchange *open_by_text(const struct curl_handle *handle)
 }
 
 /* "Name: value"; "Name:" takes one of libcurl's own out, and "Name;" is one without a value. */
-static void tell_headers(struct exchange *exchange, const struct curl_header *headers)
+static void tell_headers(struct exchange *exchange, const struct curl_header_line *headers)
 {
     for (; headers; headers = headers->next) {
         const char *line = headers->data;
