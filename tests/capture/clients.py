@@ -108,7 +108,7 @@ CLIENTS = [
     ("ruby_net_http", script("ruby", "net_http.rb"), OPENSSL, SOCKET),
     ("perl_lwp", script("perl", "lwp.pl"), OPENSSL, SOCKET),
     ("php_streams", script("php", "streams.php"), OPENSSL, SOCKET),
-    ("wget", wget, None, SOCKET),
+    ("wget", wget, OPENSSL, SOCKET),
     ("node_fetch", script("node", "node_fetch.js"), NODE, NODE),
     ("node_http", script("node", "node_http.js"), NODE, NODE),
     ("node_undici", node_module("undici"), NODE, NODE),
