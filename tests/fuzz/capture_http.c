@@ -96,6 +96,8 @@ static void both_sides(const struct plan *plan, const struct fuzz_input *input)
 
 /* ---- bodies ---------------------------------------------------------------------------------------- */
 
+#define SAMPLE 17
+
 struct unpacked {
     uint64_t bytes, hash;
 };
@@ -104,8 +106,8 @@ static void take(void *context, const void *bytes, size_t length)
 {
     struct unpacked *unpacked = context;
     const uint8_t *at = bytes;
-    /* each byte is looked at */
-    for (size_t i = 0; i < length; i++)
+    /* Of bombs that would be millions: bytes at certain places, wherever the pieces begin. */
+    for (size_t i = (SAMPLE - unpacked->bytes % SAMPLE) % SAMPLE; i < length; i += SAMPLE)
         unpacked->hash = (unpacked->hash ^ at[i]) * UINT64_C(0x100000001B3);
     unpacked->bytes += length;
 }
