@@ -2,6 +2,7 @@
 #include "preload/socket.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/socket.h>
 
 #include "capture/http.h"
@@ -125,6 +126,8 @@ static bool begins_request(const struct iovec *vector, int count)
 bool socket_sending(int fd, const struct iovec *vector, int count, const void *caller)
 {
     int error = errno;
+    if (count < 0 || count > IOV_MAX)
+        return false; /* the kernel will refuse it unread */
     bool follow = socket_followed(fd) || (begins_request(vector, count) && may_follow(fd, caller));
     if (follow && count == 1)
         connection_sending(CAPTURE_SOCKET, (uintptr_t)fd, vector->iov_base, vector->iov_len);
