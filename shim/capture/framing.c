@@ -60,7 +60,6 @@ static void take_line(struct body *body, const char *at, const char *end)
     if (at < end && framing->state == LINE_DATA_BEGINS) {
         framing->state = LINE_DATA;
         data_begins(body);
-        at += *at == ' ';
     }
     if (framing->state == LINE_DATA)
         scan_feed(body, &body->scan, at, (size_t)(end - at));

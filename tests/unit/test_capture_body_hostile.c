@@ -71,7 +71,14 @@ static const struct {
      "data: {\"usage\":{\"prompt_tokens\":7}}\n\ndata: [DONE]\n\n",
      7},
     {"data: {\"usage\":\ndata: {\"prompt_tokens\":7}}\n\n", 7},
+    {"data: {\"usage\":\r\ndata: {\"prompt_tokens\":7}}\r\n\r\n", 7},
+    {"data: {\"usage\":\rdata: {\"prompt_tokens\":7}}\r\r", 7},
+    {"data: {\"usage\":{\"prompt_tokens\":9999}\n\ndata: }\n\n", -1},
     {"data: {\"usage\":{\"prompt_tokens\":9999}\n\ndata: }\n\ndata: {\"usage\":{\"prompt_tokens\":7}}\n\n",
+     7},
+    /* answers of one session add up */
+    {"{\"response\":{\"usage\":{\"input_tokens\":3,\"input_token_details\":{\"audio_tokens\":1}}}}\n"
+     "{\"response\":{\"usage\":{\"input_tokens\":4,\"input_token_details\":{\"audio_tokens\":1}}}}",
      7},
     {"event: usage\nid: {\"usage\":{\"prompt_tokens\":9999}}\nretry: {\"usage\":{\"prompt_tokens\":9999}}\n"
      "dataset: {\"usage\":{\"prompt_tokens\":9999}}\n: data: {\"usage\":{\"prompt_tokens\":9999}}\n\n",

@@ -367,7 +367,10 @@ static void test_invoke_model_stream(void **state)
 /* A frame whose lengths do not agree: nothing more can be found, and that is told. */
 static void test_bad_frames(void **state)
 {
-    static const uint8_t bad[][16] = {{0, 0, 0, 15}, {0xff, 0xff, 0xff, 0xff}, {0, 0, 0, 20, 0, 0, 0, 5}};
+    static const uint8_t bad[][16] = {{0, 0, 0, 15},
+                                      {0xff, 0xff, 0xff, 0xff},
+                                      {0, 0, 0, 20, 0, 0, 0, 5},
+                                      {0, 0, 0, 30, 0, 0, 0, 3, 0, 0, 0, 0, 200}};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         used = 0;
