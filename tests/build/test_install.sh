@@ -68,6 +68,13 @@ persisted() { # what both programs wrote is there for the installed command to t
         [ "$(sqlite3 "$TMPDIR/state/usage.db" "SELECT count(*), sum(input_tokens) FROM usage
             JOIN clients ON clients.id = client_id WHERE service = 'install-$$'")" = '6|4872' ]
 }
+# The installed command finds the installed library.
+runs_programs() {
+    local preloaded
+    preloaded=$("$root/opt/tally/bin/tally" run -- printenv LD_PRELOAD) || return 1
+    echo "$preloaded"
+    [ "$preloaded" = "$(realpath "$root/opt/tally/lib/libtally-preload.so")" ]
+}
 unit_points_to_it() {
     grep -q '^ExecStart=/opt/tally/bin/tallyd' "$root/opt/tally/lib/systemd/system/tallyd.service"
 }
@@ -79,7 +86,7 @@ nothing_left() {
 }
 
 check 'make install with PREFIX and DESTDIR' in_tree install
-check 'libraries and programs' has bin/tally bin/tallyd lib/libtally.a lib/libtally.so lib/libtally.so.0
+check 'libraries and programs' has bin/tally bin/tallyd lib/libtally.a lib/libtally.so lib/libtally.so.0 lib/libtally-preload.so lib/tally-node.js
 check 'headers' has include/tally/tally.h include/tally/abi.h include/tally/record.h
 check 'the unit starts the installed agent' unit_points_to_it
 check 'man pages, without a warning' man_pages_are_clean
@@ -89,6 +96,7 @@ check 'a program compiles with the archive' compile_static
 check 'the program runs' runs "$TMPDIR/user"
 check 'the static program runs' runs "$TMPDIR/user-static"
 check 'the installed tally recovers their records' persisted
+check 'the installed tally runs programs with the installed library' runs_programs
 check 'the installed programs say their version' "$root/opt/tally/bin/tally" --version
 check 'make uninstall' in_tree uninstall
 check 'uninstall leaves no file' nothing_left

@@ -7,8 +7,10 @@
 #include <elf.h>
 #include <errno.h>
 #include <limits.h>
+#include <link.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* As env(1): so that they can be told from the program's own. */
@@ -94,7 +96,7 @@ static bool settings_are_sound(void)
     char why[256];
 
     if (rows != NULL && !match_check(rows, why, sizeof(why))) {
-        misuse("TALLY_MATCH: %s", why);
+        misuse("%s", why);
         return false;
     }
     return layers_are_sound(getenv("TALLY_CAPTURE"));
@@ -102,22 +104,44 @@ static bool settings_are_sound(void)
 
 /* ---- the library --------------------------------------------------------------------- */
 
+/* Of what kind a program or library is, and for which processor; the type aside. */
+static bool is_alike(const ElfW(Ehdr) * a, const ElfW(Ehdr) * b)
+{
+    return memcmp(a->e_ident, b->e_ident, EI_OSABI) == 0 && a->e_machine == b->e_machine;
+}
+
+/* A file that was cut off would be mapped all the same, and its reader die of SIGBUS. */
+static bool is_whole(FILE *file, const ElfW(Ehdr) * header)
+{
+    struct stat status;
+
+    if (fstat(fileno(file), &status) != 0 || header->e_phentsize != sizeof(ElfW(Phdr)) ||
+        fseek(file, (long)header->e_phoff, SEEK_SET) != 0)
+        return false;
+    for (int i = 0; i < header->e_phnum; i++) {
+        ElfW(Phdr) part;
+
+        if (fread(&part, sizeof(part), 1, file) != 1 ||
+            part.p_offset + part.p_filesz > (ElfW(Off))status.st_size)
+            return false;
+    }
+    return header->e_phnum > 0;
+}
+
 static bool is_for_this_machine(const char *path)
 {
-    unsigned char here[EI_NIDENT + 4], there[EI_NIDENT + 4];
-    bool same = false;
+    ElfW(Ehdr) here, there;
     FILE *ours = fopen("/proc/self/exe", "re");
     FILE *theirs = fopen(path, "re");
+    bool fits = ours != NULL && theirs != NULL && fread(&here, sizeof(here), 1, ours) == 1 &&
+                fread(&there, sizeof(there), 1, theirs) == 1 && is_alike(&here, &there) &&
+                is_whole(theirs, &there);
 
-    /* what kind of file, for which processor: all before that byte 20, but for the type */
-    if (ours != NULL && theirs != NULL && fread(here, sizeof(here), 1, ours) == 1 &&
-        fread(there, sizeof(there), 1, theirs) == 1)
-        same = memcmp(here, there, EI_OSABI) == 0 && memcmp(here + 18, there + 18, 2) == 0;
     if (ours != NULL)
         fclose(ours);
     if (theirs != NULL)
         fclose(theirs);
-    return same;
+    return fits;
 }
 
 /* Beside this program, as built, or in lib beside its folder, as installed. Returns it to be freed, or NULL, complained about. */
