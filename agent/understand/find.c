@@ -13,6 +13,7 @@ static const char *const answers[][3] = {
     {"delta"},             /* Cohere v2: message-end */
     {"result"},            /* Cloudflare */
     {"result", "message"}, /* Anthropic: batches */
+    {"interaction"},       /* Gemini's interactions: interaction.completed */
     {"metadata"},          /* Bedrock: the last event of ConverseStream, as SDKs wrap it */
     {"body"},              /* body and headers, side by side */
     {NULL},

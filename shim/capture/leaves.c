@@ -40,7 +40,8 @@ static bool tells_who(const char *name, size_t length)
 
 static unsigned holder(const char *name, size_t length)
 {
-    static const char *const holders[] = {"message", "response", "delta", "result", "metadata", "body"};
+    static const char *const holders[] = {"message",  "response", "delta",      "result",
+                                          "metadata", "body",     "interaction"};
     for (unsigned i = 0; i < sizeof holders / sizeof holders[0]; i++)
         if (named(name, length, holders[i]))
             return 1u << i;

@@ -57,6 +57,8 @@ static const struct row response[] = {
     ROW("response", .text = TEXT_CONTENT, .object = PLACE_NESTED),        /* OpenAI; Ollama's text */
     ROW("delta", .text = TEXT_CONTENT, .object = PLACE_DELTA),            /* OpenAI's *.delta; others */
     ENTER("result", RESULT),                                              /* Cloudflare; batches */
+    ENTER("interaction", ANSWER),                                         /* Gemini's interactions */
+    ENTER("contentBlockDelta", BLOCK),                                    /* Nova */
     ENTER("body", ANSWER),                                                /* batches */
     ROW("metadata", .object = PLACE_METADATA_EVENT, .flags = PATH_ALONE), /* Bedrock, as SDKs wrap it */
     ITEMS("candidates", CANDIDATE),                                       /* Gemini */
@@ -93,6 +95,7 @@ static const struct row delta[] = {
     CONTENT("content"),     ENTER("reasoningContent", TEXT), /* Bedrock */
     ENTER("toolUse", TEXT), ENTER("message", DELTA_MESSAGE), /* Cohere v2 */
 };
+static const struct row block[] = {ENTER("delta", DELTA)};
 static const struct row delta_message[] = {
     ROW("content", .text = TEXT_CONTENT, .object = PLACE_TEXT, .list = PLACE_CONTENT),
     CONTENT("tool_plan"),
@@ -171,6 +174,7 @@ static const struct {
     [PLACE_RESULT] = {PLACE(result, ANSWER)},
     [PLACE_DELTA] = {PLACE(delta, NONE)},
     [PLACE_METADATA_EVENT] = {PLACE(metadata_event, NONE)},
+    [PLACE_BLOCK] = {PLACE(block, NONE)},
     [PLACE_CHOICE] = {PLACE(choice, NONE)},
     [PLACE_CHOICE_DELTA] = {PLACE(choice_delta, NONE)},
     [PLACE_CANDIDATE] = {PLACE(candidate, NONE)},

@@ -121,6 +121,8 @@ static const struct {
     {"{\"contentBlockIndex\":0,\"delta\":{\"text\":\"a\"},\"p\":\"ab\"}", true},
     {"{\"contentBlockIndex\":0,\"delta\":{\"reasoningContent\":{\"text\":\"a\"}}}", true},
     {"{\"contentBlockIndex\":0,\"delta\":{\"toolUse\":{\"input\":\"{\"}}}", true},
+    {"{\"contentBlockDelta\":{\"delta\":{\"text\":\"a\"},\"contentBlockIndex\":0}}", true},
+    {"{\"event_type\":\"step.delta\",\"delta\":{\"type\":\"text\",\"text\":\"a\"}}", true},
     {"{\"error\":{\"message\":\"a\"}}", false},
     {"{\"message\":\"a\"}", false},
 };
