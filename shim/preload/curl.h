@@ -104,7 +104,7 @@ void curl_note(struct curl_handle *handle, int option, void *value);
 void curl_note_reset(struct curl_handle *handle);
 
 /* What is picked out of a body that libcurl copies when it is set, for later. */
-void curl_body_pick(struct curl_handle *handle, const char *body, size_t length);
+void curl_body_pick(struct curl_handle *handle, const char *fields, size_t length);
 
 /* ---- transfers ------------------------------------------------------------------- */
 

@@ -18,7 +18,7 @@ struct module {
 /* From glibc 2.35 on there is a way without a lock; before, the list of libraries is gone through under a lock that is never held
  * while code of others runs. */
 #ifdef DLFO_STRUCT_HAS_EH_DBASE
-extern __typeof(_dl_find_object) _dl_find_object __attribute__((weak));
+#pragma weak _dl_find_object
 
 static bool find_quickly(const void *address, struct module *module)
 {
