@@ -9,7 +9,7 @@
 #include <cmocka.h>
 // clang-format on
 
-#include "capture/decode.h"
+#include "capture/decode_coding.h"
 #include "capture/pool.h"
 #include "support/skip.h"
 #include "support/tries.h"
@@ -360,6 +360,37 @@ static void names(void **state)
     assert_null(decode_begin(DECODE_UNKNOWN));
 }
 
+/* The memory that libraries get: blocks apart from each other, and what was given back is there again, in one piece. */
+static void region(void **state)
+{
+    enum { BYTES = 1 << 20, COUNT = 300 };
+    struct region *region = region_begin(BYTES);
+    uint8_t *blocks[COUNT];
+    (void)state;
+    assert_non_null(region);
+    for (int round = 0; round < 20; round++) {
+        for (size_t i = 0; i < COUNT; i++) {
+            blocks[i] = region_take(region, i * 7 + 1);
+            assert_true(blocks[i] && (uintptr_t)blocks[i] % 64 == 0);
+            memset(blocks[i], (int)i, i * 7 + 1);
+        }
+        assert_null(region_take(region, BYTES / 4 * 3));
+        for (size_t i = 0; i < COUNT; i++) {
+            assert_int_equal(blocks[i][0], (uint8_t)i);
+            assert_int_equal(blocks[i][i * 7], (uint8_t)i);
+        }
+        for (size_t i = 0; i < COUNT; i++)
+            region_give(region, blocks[(i * 7 + (size_t)round) % COUNT]);
+        void *all = region_take(region, BYTES - 1000);
+        assert_non_null(all);
+        region_give(region, all);
+    }
+    assert_null(region_take(region, SIZE_MAX));
+    assert_null(region_take(region, BYTES));
+    region_give(region, NULL);
+    region_end(region);
+}
+
 /* Nothing from the heap; no block of the pool is lost; without memory there is no decoder, and no harm. */
 static void memory(void **state)
 {
@@ -416,6 +447,7 @@ int main(void)
         cmocka_unit_test(damage_is_seen),
         cmocka_unit_test(bombs),
         cmocka_unit_test(windows),
+        cmocka_unit_test(region),
         cmocka_unit_test(memory),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);
