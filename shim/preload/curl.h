@@ -3,7 +3,8 @@
  *   curl_api.c       the libcurls of this process
  *   curl_handle.c    the handles that were made since it began, and what was set on each: libcurl has no getopt
  *   curl_body.c      request bodies that are gone by the time the request leaves
- *   curl_transfer.c  a transfer: our callbacks before the program's, what passes told to an exchange
+ *   curl_transfer.c  a transfer: our callbacks before the program's
+ *   curl_callbacks.c what passes, told to an exchange
  *   curl_easy.c, curl_multi.c     the functions that programs call instead of libcurl's
  *
  * A handle belongs to one thread at a time, as libcurl demands of its users; so does all that is known of it here. */
@@ -121,6 +122,13 @@ void curl_transfer_take_out(struct curl_handle *handle);
 void curl_transfer_put_in(struct curl_handle *handle);
 /* Whether an option is one that our callbacks stand in for at present: it is noted, and not handed on. */
 bool curl_transfer_stands_for(const struct curl_handle *handle, int option);
+
+/* What stands before the program's functions; data: the handle. */
+curl_transfer_callback curl_on_write, curl_on_header, curl_on_read;
+/* What the program's write function gets. */
+void *curl_write_data(const struct curl_handle *handle);
+/* All of the request has been told. */
+void curl_request_ended(struct curl_transfer *transfer);
 
 /* ---- interposers ------------------------------------------------------------------- */
 

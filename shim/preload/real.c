@@ -121,6 +121,9 @@ enum real_owner real_owner_of(const void *address)
     return is_ours(&module) ? REAL_SELF : owner_of_path(module.path);
 }
 
+/* glibc's own: see libc.c. */
+#pragma weak dlvsym
+
 /* ---- the functions behind ours ------------------------------------------------- */
 
 void *real_dl(enum real_dl which)
@@ -131,10 +134,13 @@ void *real_dl(enum real_dl which)
         return pointer;
     int error = errno;
     const char *name = which == REAL_DLOPEN ? "dlopen" : "dlsym";
-#if defined(__x86_64__)
-    pointer = dlvsym(RTLD_NEXT, name, "GLIBC_2.2.5");
-#elif defined(__aarch64__)
-    pointer = dlvsym(RTLD_NEXT, name, "GLIBC_2.17");
+#if defined(__x86_64__) || defined(__aarch64__)
+#ifdef __x86_64__
+    static const char version[] = "GLIBC_2.2.5";
+#else
+    static const char version[] = "GLIBC_2.17";
+#endif
+    pointer = dlvsym ? dlvsym(RTLD_NEXT, name, version) : real_without_dlvsym(name);
 #else
     pointer = which == REAL_DLOPEN ? (void *)dlopen : (void *)dlsym; /* not interposed: dl.h */
     (void)name;

@@ -70,5 +70,7 @@ void *real_dlsym(void *handle, const char *name);
  * for one that is missing would allocate. */
 enum real_dl { REAL_DLOPEN, REAL_DLSYM };
 void *real_dl(enum real_dl which);
+/* The first of this name in any library but this one; for C libraries that have no dlvsym(). */
+void *real_without_dlvsym(const char *name);
 
 #endif

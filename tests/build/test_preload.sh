@@ -86,6 +86,37 @@ END
         LD_PRELOAD=$library "$TMPDIR/probe" >"$TMPDIR/probe.with" && diff "$TMPDIR/probe.without" "$TMPDIR/probe.with" &&
         grep -q 'curl_easy_init: not there, an error' "$TMPDIR/probe.with"
 }
+# A program of another C library, whose loader takes the library too.
+of_musl() {
+    cat >"$TMPDIR/probe.c" <<'END'
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(void)
+{
+    int ends[2], status = 0;
+    char bytes[64] = "POST /v1/chat/completions HTTP/1.1\r\n";
+    void *symbol = dlsym(RTLD_DEFAULT, "strlen");
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
+        return 1;
+    if (fork() == 0) {
+        send(ends[1], bytes, 30, 0);
+        quick_exit(5);
+    }
+    wait(&status);
+    printf("%d %d %d\n", symbol != NULL, (int)recv(ends[0], bytes, sizeof bytes, 0), WEXITSTATUS(status));
+    fclose(stdout);
+    close(ends[0]);
+    return 4;
+}
+END
+    musl-gcc "$TMPDIR/probe.c" -o "$TMPDIR/probe" || return 1
+    LD_PRELOAD=$library "$TMPDIR/probe" >"$TMPDIR/probe.with"
+    [ $? -eq 4 ] && [ "$(cat "$TMPDIR/probe.with")" = '1 30 5' ]
+}
 # The numbers of shim/preload/curl_abi.h are libcurl's.
 has_libcurl_headers() {
     echo '#include <curl/curl.h>' | gcc -E - >/dev/null 2>&1
@@ -130,6 +161,11 @@ check 'no text relocations' no_text_relocations
 check 'programs do not notice' unnoticed
 check 'a program that makes no calls leaves nothing' makes_no_arena
 check 'whoever asks for symbols gets the same answers' asks_for_symbols
+if command -v musl-gcc >/dev/null; then
+    check 'programs of another C library run' of_musl
+else
+    skip 'programs of another C library run' 'there is no musl-gcc'
+fi
 if has_libcurl_headers; then
     check 'the numbers of curl_abi.h are those of libcurl' numbers_are_libcurls
 else
