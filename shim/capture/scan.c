@@ -233,16 +233,31 @@ static bool is_space(char c)
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
+/* What matters in what is skipped: everything else, numbers of embeddings most of all, is passed over quickly. */
+static const bool matters[256] = {['"'] = true, ['{'] = true, ['}'] = true, ['['] = true, [']'] = true};
+
+static const char *watch(struct body *body, struct body_scan *scan, const char *at, const char *end)
+{
+    while (at < end && is_space(*at))
+        at++;
+    if (at == end)
+        return at;
+    scan->watch = false;
+    if (*at != '}' && *at != ']')
+        pick_content(body);
+    return at;
+}
+
 static const char *skip(struct body *body, struct body_scan *scan, const char *at, const char *end)
 {
-    for (; at < end; at++) {
-        char c = *at;
-        if (scan->watch && !is_space(c)) {
-            scan->watch = false;
-            if (c != '}' && c != ']')
-                pick_content(body);
-        }
-        if (c == '"') {
+    if (scan->watch)
+        at = watch(body, scan, at, end);
+    for (;; at++) {
+        while (at < end && !matters[(unsigned char)*at])
+            at++;
+        if (at == end)
+            return at;
+        if (*at == '"') {
             bool closed;
             scan->escape = 0;
             at = skip_string(scan, at + 1, end, &closed);
@@ -251,18 +266,17 @@ static const char *skip(struct body *body, struct body_scan *scan, const char *a
                 return at;
             }
             at--;
-        } else if (c == '{' || c == '[') {
+        } else if (*at == '{' || *at == '[') {
             scan->skipped++;
             if (!scan->skipped) {
                 broken(body, scan);
                 return end;
             }
-        } else if ((c == '}' || c == ']') && !--scan->skipped) {
+        } else if (!--scan->skipped) {
             done(scan);
             return at + 1;
         }
     }
-    return at;
 }
 
 /* ---- structure ---- */
