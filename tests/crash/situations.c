@@ -484,8 +484,8 @@ const struct situation situations[] = {
     {"the arena is deleted", situation_deleted, 12, 30},
     {"the arena is replaced", situation_replaced, 12, 30},
     {"the board is another's, and then deleted", situation_board, 12, 24},
-    {"a backup is restored", situation_restored, 8, 12},
-    {"a backup is restored, the ring has gone on", situation_overwritten, 8, 12},
+    {"a backup is restored", situation_restored, 8, 8},
+    {"a backup is restored, the ring has gone on", situation_overwritten, 8, 8},
     {"the database is damaged", situation_damaged, 10, 12},
     {"the database is of the first version", situation_oldest, 10, 12},
 };
