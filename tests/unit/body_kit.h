@@ -97,4 +97,42 @@ static inline const char *kit_stray_text(const cJSON *item)
     return NULL;
 }
 
+/* Whether a text stands in it where an answer says something. */
+static inline bool kit_is_said(const cJSON *item, const char *text)
+{
+    static const char *const names[] = {
+        "content",     "text",    "thinking",   "arguments", "partial_json",
+        "reasoning",   "delta",   "response",   "refusal",   "reasoning_content",
+        "output_text", "summary", "outputText", "generation"};
+    for (; item; item = item->next) {
+        bool named = false;
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+            named |= item->string && !strcmp(item->string, names[i]);
+        if (named && cJSON_IsString(item) && !strcmp(item->valuestring, text))
+            return true;
+        if (kit_is_said(item->child, text))
+            return true;
+    }
+    return false;
+}
+
+/* The same of any text of what was picked: body is JSON, or events. */
+static inline bool kit_any_said(const cJSON *picked, const char *body)
+{
+    for (const cJSON *item = picked; item; item = item->next) {
+        if (kit_any_said(item->child, body))
+            return true;
+        for (const char *line = cJSON_IsString(item) && item->valuestring[0] ? body : NULL; line;
+             line = strchr(line, '\n')) {
+            line += strspn(line, "\r\n");
+            cJSON *document = cJSON_Parse(strncmp(line, "data:", 5) != 0 ? line : line + 5);
+            bool said = document && kit_is_said(document, item->valuestring);
+            cJSON_Delete(document);
+            if (said)
+                return true;
+        }
+    }
+    return false;
+}
+
 #endif

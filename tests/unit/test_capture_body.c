@@ -33,12 +33,19 @@ static const char *compare(const struct understand_hints *hints, enum body_forma
         return difference;
     if ((whole.kind == UNDERSTOOD_COUNTS) != (part.kind == UNDERSTOOD_COUNTS))
         return "kind";
+    return NULL;
+}
+
+/* No text of it is one that the answer says. */
+static const char *check_texts(const char *bytes)
+{
     cJSON *json = picked.length ? cJSON_Parse(picked.json) : NULL;
-    if (picked.length && !json)
-        return "no JSON";
-    const char *stray = kit_stray_text(json);
+    const char *wrong_one = picked.length && !json      ? "no JSON"
+                            : kit_stray_text(json)      ? "a text that is none of these"
+                            : kit_any_said(json, bytes) ? "a text that was said"
+                                                        : NULL;
     cJSON_Delete(json);
-    return stray ? "a text that is none of these" : NULL;
+    return wrong_one;
 }
 
 static void check(const char *what, const struct understand_hints *hints, enum body_format format,
@@ -46,6 +53,8 @@ static void check(const char *what, const struct understand_hints *hints, enum b
 {
     for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
         const char *difference = compare(hints, format, bytes, length, pieces[i]);
+        if (!difference && i == 0)
+            difference = check_texts(bytes);
         if (!difference)
             continue;
         print_message("%s, in pieces of %zu: %s differs\n  picked %s\n", what, pieces[i], difference,
