@@ -337,6 +337,13 @@ static void test_many_alike(void **state)
     assert_int_equal(input_of(BODY_EVENTS, 1000), 7);
     assert_int_equal(understood.quantities.of[QUANTITY_output_tokens], 3000);
     assert_true(picked.length < 120);
+    /* and one that says nothing but what was said is not picked */
+    used = 0;
+    say("data: "
+        "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}"
+        "\n\n");
+    assert_int_equal(input_of(BODY_EVENTS, 0), -1);
+    assert_int_equal(picked.length, 0);
 }
 
 int main(void)
