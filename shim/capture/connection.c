@@ -43,7 +43,8 @@ _Static_assert(sizeof(struct connection) <= POOL_SMALL_BYTES, "a connection fits
 struct held {
     enum capture_layer layer;
     uintptr_t key;
-    struct place *place;
+    struct place *place; /* the hold's */
+    struct place_hold hold;
 };
 
 static struct connection *connection_of(const struct place *place)
@@ -87,14 +88,14 @@ static bool hold(struct held *held, enum capture_layer layer, uintptr_t key, boo
     uint32_t generation = place_generation(begin);
     if (!generation)
         return false;
-    bool stale, torn;
-    *held = (struct held){layer, key, place_lock(layer, key, generation, begin, &stale, &torn)};
-    if (!held->place)
+    *held = (struct held){.layer = layer, .key = key};
+    if (!place_lock(&held->hold, layer, key, generation, begin))
         return false;
-    if (stale) {
+    held->place = held->hold.place;
+    if (held->hold.stale) {
         struct connection *connection = connection_of(held->place);
         put(held->place, 0);
-        if (connection && !torn) {
+        if (connection && !held->hold.torn) {
             http_end(&connection->http, false, NULL);
             pool_give(POOL_SMALL, connection);
         }
@@ -109,7 +110,7 @@ static void let_go(struct held held)
     /* With begin, an object may have got a place for nothing. */
     if (!held.place->content)
         place_clear(held.layer, held.place);
-    while (!place_unlock(held.place)) {
+    while (!place_unlock(&held.hold)) {
         struct connection *connection = connection_of(held.place);
         if (!connection)
             continue;

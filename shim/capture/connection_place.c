@@ -120,7 +120,7 @@ static void pause_ns(uint32_t ns)
     syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, NULL);
 }
 
-static bool lock(struct place *place, uint32_t generation, bool *stale, bool *torn)
+static bool lock(struct place_hold *hold, struct place *place, uint32_t generation)
 {
     uint32_t self = gettid_now();
     uint32_t waited_ns = 0, pause = WAIT_FIRST_NS;
@@ -129,9 +129,9 @@ static bool lock(struct place *place, uint32_t generation, bool *stale, bool *to
 
     for (int tries = 0;; tries++) {
         uint32_t holder = (uint32_t)now;
-        *stale = now >> 32 != generation;
-        *torn = *stale && holder != 0;
-        if (*stale || !holder) {
+        bool stale = now >> 32 != generation;
+        *hold = (struct place_hold){place, wanted, stale, stale && holder != 0};
+        if (stale || !holder) {
             /* acquire: pairs with the release in place_unlock(). */
             if (__atomic_compare_exchange_n(&place->lock, &now, wanted, false, __ATOMIC_ACQUIRE,
                                             __ATOMIC_RELAXED))
@@ -155,24 +155,22 @@ static bool lock(struct place *place, uint32_t generation, bool *stale, bool *to
     }
 }
 
-bool place_unlock(struct place *place)
+bool place_unlock(const struct place_hold *hold)
 {
-    uint64_t held = __atomic_load_n(&place->lock, __ATOMIC_RELAXED);
-    if ((uint32_t)held & ABANDONED) {
-        __atomic_and_fetch(&place->lock, ~(uint64_t)ABANDONED, __ATOMIC_RELAXED);
-        return false;
-    }
-    /* In a child to which a signal handler forked us, and which has begun anew itself, it may be another's by now.
-     * release: pairs with the acquire in lock(). */
-    if ((uint32_t)held != gettid_now() ||
-        __atomic_compare_exchange_n(&place->lock, &held, held >> 32 << 32, false, __ATOMIC_RELEASE,
-                                    __ATOMIC_RELAXED))
+    uint64_t *word = &hold->place->lock;
+    uint64_t now = hold->lock;
+    /* release: pairs with the acquire in lock(). */
+    if (__atomic_compare_exchange_n(word, &now, now >> 32 << 32, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
         return true;
-    return place_unlock(place);
+    /* Neither ours nor abandoned: a signal handler has forked us in the middle, and the child that we are has begun anew. */
+    if (now != (hold->lock | ABANDONED))
+        return true;
+    __atomic_store_n(word, hold->lock, __ATOMIC_RELAXED);
+    return false;
 }
 
 /* A key's place in its bucket is found, locked, and looked at again: it may have become another's meanwhile. */
-static struct place *lock_object(uintptr_t key, uint32_t generation, bool begin, bool *stale, bool *torn)
+static bool lock_object(struct place_hold *hold, uintptr_t key, uint32_t generation, bool begin)
 {
     uint32_t bucket = bucket_of(key);
     int found = find_key(bucket, key);
@@ -183,33 +181,32 @@ static struct place *lock_object(uintptr_t key, uint32_t generation, bool begin,
                        : !begin || (__atomic_load_n(slot, __ATOMIC_RELAXED) &&
                                     __atomic_load_n(&place->lock, __ATOMIC_RELAXED) >> 32 == generation))
             continue;
-        if (!lock(place, generation, stale, torn)) {
+        if (!lock(hold, place, generation)) {
             if (found >= 0)
-                return NULL;
+                return false;
             continue;
         }
         uintptr_t now = __atomic_load_n(slot, __ATOMIC_RELAXED);
         if (now == key)
-            return place;
-        if (found < 0 && (!now || *stale)) {
+            return true;
+        if (found < 0 && (!now || hold->stale)) {
             __atomic_store_n(slot, key, __ATOMIC_RELAXED);
-            return place;
+            return true;
         }
-        place_unlock(place);
-        return NULL;
+        while (!place_unlock(hold))
+            ;
+        if (found >= 0)
+            return false;
     }
-    return NULL;
+    return false;
 }
 
-struct place *place_lock(enum capture_layer layer, uintptr_t key, uint32_t generation, bool begin,
-                         bool *stale, bool *torn)
+bool place_lock(struct place_hold *hold, enum capture_layer layer, uintptr_t key, uint32_t generation,
+                bool begin)
 {
     if (layer != CAPTURE_SOCKET)
-        return key ? lock_object(key, generation, begin, stale, torn) : NULL;
-    if (key >= PLACE_DESCRIPTORS)
-        return NULL;
-    struct place *place = &places.descriptors[key];
-    return lock(place, generation, stale, torn) ? place : NULL;
+        return key && lock_object(hold, key, generation, begin);
+    return key < PLACE_DESCRIPTORS && lock(hold, &places.descriptors[key], generation);
 }
 
 void place_clear(enum capture_layer layer, struct place *place)

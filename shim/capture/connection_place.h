@@ -30,14 +30,22 @@ bool place_is_used(enum capture_layer layer, uintptr_t key);
  * begin: make it one in which something may be known. */
 uint32_t place_generation(bool begin);
 
-/* Find the place and lock it. begin: one that is free, if there is none. NULL: there is none, or it cannot be had: somebody holds it
+/* A place that is held. */
+struct place_hold {
+    struct place *place;
+    uint64_t lock; /* as it is while we hold it */
+    bool stale;    /* what is in it is another generation's: a parent's */
+    bool torn;     /* and its lock was held when that one forked */
+};
+
+/* Find the place and lock it. begin: one that is free, if there is none. False: there is none, or it cannot be had: somebody holds it
  * who will not let go of it (this very thread, interrupted; one that is gone; or a second has passed). The holder then finds
- * it abandoned. *stale: what is in it is another generation's, a parent's, and *torn: its lock was held when that forked. */
-struct place *place_lock(enum capture_layer layer, uintptr_t key, uint32_t generation, bool begin,
-                         bool *stale, bool *torn);
+ * it abandoned. */
+bool place_lock(struct place_hold *hold, enum capture_layer layer, uintptr_t key, uint32_t generation,
+                bool begin);
 
 /* Let go of it. False: somebody has abandoned it: what is known is no longer true. Set it right, and call again. */
-bool place_unlock(struct place *place);
+bool place_unlock(const struct place_hold *hold);
 
 /* Nothing is known here any more; still to be unlocked. */
 void place_clear(enum capture_layer layer, struct place *place);
