@@ -143,9 +143,10 @@ static void doubt(struct quantities *quantities)
         quantities->of[QUANTITY_input_tokens] = -1;
 }
 
-static void price_values(struct costing *costing, const struct usage_values *values,
+static void price_values(struct costing *costing, const struct usage_row *row,
                          const struct understood *understood, struct price_result *result)
 {
+    const struct usage_values *values = row->values;
     struct quantities quantities;
     struct price_call call = {
         .names = {.provider = text_of(values->texts[USAGE_TEXT_provider]),
@@ -155,6 +156,9 @@ static void price_values(struct costing *costing, const struct usage_values *val
         .service_tier = text_of(values->texts[USAGE_TEXT_service_tier]),
         .batch = usage_number_known(values, USAGE_NUMBER_flags) &&
                  (values->numbers[USAGE_NUMBER_flags] & TALLY_FLAG_BATCH),
+        .time_unix_ns = usage_number_known(values, USAGE_NUMBER_start_time_unix_ns)
+                            ? values->numbers[USAGE_NUMBER_start_time_unix_ns]
+                            : row->time_unix_ns,
         .quantities = &quantities,
     };
     quantities_init(&quantities);
@@ -225,7 +229,7 @@ int cost_row(struct costing *costing, struct store *store, const struct understo
     int problem = find_table(costing, store);
     if (problem)
         return problem;
-    price_values(costing, row->values, understood, &result);
+    price_values(costing, row, understood, &result);
     settle(row, &result);
     row->price_table_id = costing->table_id;
     return 0;

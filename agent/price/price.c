@@ -106,15 +106,21 @@ static const enum price_rate parents[RATE_COUNT] = {
 };
 
 /* A kind's own price: of the tier and service; else of the tier; else of the service; else the base. A lower tier that the list
- * skips for this kind counts before the base. Tokens of a service at several times the price have no other. */
-static const struct price_cell *own_cell(const struct price_entry *entry, enum price_rate rate, unsigned tier,
-                                         enum price_service service)
+ * skips for this kind counts before the base. Tokens of a service at several times the price have no other. While a window is
+ * open the off-peak price stands for the standard one, whatever the tier. */
+static const struct price_cell *own_cell(const struct price_result *terms, enum price_rate rate)
 {
-    for (unsigned at = tier + 1; at-- > 0;) {
-        const struct price_cell *cell = price_entry_cell(entry, rate, at, service);
-        if (!cell && service != SERVICE_STANDARD &&
-            (service != SERVICE_ULTRAFAST || rate >= RATE_input_image))
-            cell = price_entry_cell(entry, rate, at, SERVICE_STANDARD);
+    const struct price_entry *entry = terms->entry;
+    enum price_service service = terms->service;
+    bool standard = service != SERVICE_ULTRAFAST || rate >= RATE_input_image;
+    const struct price_cell *off_peak =
+        terms->off_peak && standard ? price_entry_cell(entry, rate, PRICE_TIER_OFF_PEAK, SERVICE_STANDARD)
+                                    : NULL;
+    for (unsigned at = terms->tier + 1; at-- > 0;) {
+        const struct price_cell *cell =
+            service != SERVICE_STANDARD ? price_entry_cell(entry, rate, at, service) : NULL;
+        if (!cell && standard)
+            cell = off_peak ? off_peak : price_entry_cell(entry, rate, at, SERVICE_STANDARD);
         if (cell)
             return cell;
     }
@@ -130,13 +136,13 @@ static bool follows(const struct price_entry *entry, const struct price_cell *ce
     return base && decimal_equal(base->price, cell->price);
 }
 
-static const struct price_cell *rate_cell(const struct price_entry *entry, enum price_rate rate,
-                                          unsigned tier, enum price_service service)
+static const struct price_cell *rate_cell(const struct price_result *terms, enum price_rate rate)
 {
+    unsigned tier = terms->off_peak ? PRICE_TIER_OFF_PEAK : terms->tier;
     while (rate != RATE_COUNT) {
         enum price_rate parent = parents[rate];
-        const struct price_cell *cell = own_cell(entry, rate, tier, service);
-        if (cell && (cell->tier == tier || parent == RATE_COUNT || !follows(entry, cell, parent)))
+        const struct price_cell *cell = own_cell(terms, rate);
+        if (cell && (cell->tier == tier || parent == RATE_COUNT || !follows(terms->entry, cell, parent)))
             return cell;
         rate = parent;
     }
@@ -144,11 +150,10 @@ static const struct price_cell *rate_cell(const struct price_entry *entry, enum 
 }
 
 /* A list that prices an image model's output by image tokens alone means all of its output. */
-static const struct price_cell *output_cell(const struct price_entry *entry, unsigned tier,
-                                            enum price_service service)
+static const struct price_cell *output_cell(const struct price_result *terms)
 {
-    const struct price_cell *cell = rate_cell(entry, RATE_output, tier, service);
-    const struct price_cell *image = own_cell(entry, RATE_output_image_token, tier, service);
+    const struct price_cell *cell = rate_cell(terms, RATE_output);
+    const struct price_cell *image = own_cell(terms, RATE_output_image_token);
     return (!cell || !cell->price.digits) && image ? image : cell;
 }
 
@@ -162,7 +167,7 @@ struct pricing {
 
 static bool has(const struct pricing *pricing, enum price_rate rate)
 {
-    return own_cell(pricing->entry, rate, pricing->out->tier, pricing->out->service) != NULL;
+    return own_cell(pricing->out, rate) != NULL;
 }
 
 static void worse(struct price_result *out, enum price_outcome outcome)
@@ -176,9 +181,7 @@ static void add_line(struct pricing *pricing, enum price_rate kind, int64_t coun
     struct price_result *out = pricing->out;
     if (count <= 0 || out->line_count == PRICE_LINES_MAX)
         return;
-    const struct price_cell *cell = kind == RATE_output
-                                        ? output_cell(pricing->entry, out->tier, out->service)
-                                        : rate_cell(pricing->entry, kind, out->tier, out->service);
+    const struct price_cell *cell = kind == RATE_output ? output_cell(out) : rate_cell(out, kind);
     struct price_line *line = &out->lines[out->line_count++];
     *line = (struct price_line){
         .what = rate_names[kind], .rate = kind, .count = count, .count_scale = count_scale, .found = cell};
@@ -188,7 +191,8 @@ static void add_line(struct pricing *pricing, enum price_rate kind, int64_t coun
     }
     line->rate = (enum price_rate)cell->rate;
     line->own = line->rate == kind;
-    line->tier = cell->tier;
+    line->off_peak = cell->tier == PRICE_TIER_OFF_PEAK;
+    line->tier = line->off_peak ? 0 : cell->tier;
     line->service = (enum price_service)cell->service;
     line->price = cell->price;
     /* Regions and speeds make tokens dearer, not what is billed by the piece. */
@@ -315,8 +319,7 @@ static void price_side(struct pricing *pricing, bool input)
 
 static bool free_of_charge(const struct pricing *pricing, enum price_rate rate)
 {
-    const struct price_cell *cell =
-        rate_cell(pricing->entry, rate, pricing->out->tier, pricing->out->service);
+    const struct price_cell *cell = rate_cell(pricing->out, rate);
     return !cell || !cell->price.digits;
 }
 
@@ -336,6 +339,7 @@ void price_by(const struct price_entry *entry, const struct price_call *call, st
     out->picodollars = 0;
     out->line_count = 0;
     out->tier = 0;
+    out->off_peak = false;
     out->factor = DECIMAL_ONE;
     out->service = service_of(call);
     if (!entry)
@@ -343,6 +347,8 @@ void price_by(const struct price_entry *entry, const struct price_call *call, st
     struct pricing pricing_state = {entry, call, out};
     struct pricing *pricing = &pricing_state;
     out->tier = tier_of(entry, call->quantities->of[QUANTITY_input_tokens]);
+    out->off_peak =
+        price_windows_open(entry->windows, entry->window_count, entry->calendar_minutes, call->time_unix_ns);
     if (factor_of(entry, call, &out->factor))
         worse(out, PRICE_TOO_LARGE);
     if (entry->by_time)

@@ -17,13 +17,14 @@ struct price_call {
     struct price_text speed;        /* "fast": a factor of the entry's */
     struct price_text place;        /* "us": the same */
     bool batch;
+    int64_t time_unix_ns; /* of its start: some prices go by the hour */
     const struct quantities *quantities;
 };
 
 enum price_outcome {
     PRICE_KNOWN,
-    PRICE_NO_MODEL,  /* the list has no entry */
-    PRICE_NO_RATE,   /* the entry has no price for something that was used, or another at other hours */
+    PRICE_NO_MODEL, /* the list has no entry */
+    PRICE_NO_RATE, /* the entry has no price for something that was used, or others at times that cannot be read */
     PRICE_NO_COUNTS, /* how much was used is not known */
     PRICE_TOO_LARGE, /* beyond 9.2 million dollars */
     PRICE_OUTCOMES
@@ -37,6 +38,7 @@ struct price_line {
     enum price_rate rate; /* whose price it is: not its own where that is missing */
     bool own;             /* it is its own */
     bool found;           /* there is one */
+    bool off_peak;        /* it holds at that hour; then the tier is 0 */
     uint8_t tier;         /* of the price: 0 base */
     enum price_service service;
     int64_t count;        /* units, or thousandths of them */
@@ -52,6 +54,7 @@ struct price_result {
     const struct price_entry *entry; /* NULL: none */
     enum price_service service;      /* as the call asked for */
     unsigned tier;                   /* that its input reached */
+    bool off_peak;                   /* an off-peak window was open */
     struct decimal factor;           /* of everything */
     struct price_line lines[PRICE_LINES_MAX];
     int line_count;

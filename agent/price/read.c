@@ -9,7 +9,8 @@
 #include "price/table.h"
 #include "price/table_internal.h"
 
-#define RANK_TIERED 0 /* of tiered_pricing: goes before all other spellings */
+#define RANK_TIERED    0          /* of tiered_pricing: goes before all other spellings */
+#define ABOVE_OFF_PEAK UINT64_MAX /* in the place of a tier: of off_peak_pricing */
 
 /* A price as it stands in an entry, before the tiers are numbered. */
 struct raw_cell {
@@ -26,7 +27,7 @@ struct reading {
     char *error;
     struct raw_cell raw[PRICE_CELLS_MAX];
     size_t raw_count;
-    size_t cell_capacity, factor_capacity;
+    size_t cell_capacity, factor_capacity, window_capacity;
     uint32_t entry_capacity;
 };
 
@@ -301,6 +302,71 @@ static int read_tiers(struct reading *reading)
     return more < 0 ? syntax(reading) : 0;
 }
 
+static int add_windows(struct reading *reading, struct price_entry *entry, const struct price_hours *hours)
+{
+    struct price_table *table = reading->table;
+    if (table->window_count + hours->count > reading->window_capacity) {
+        size_t capacity = (table->window_count + hours->count) * 2;
+        struct price_window *windows = realloc(table->windows, capacity * sizeof(*windows));
+        if (!windows)
+            return no_memory(reading);
+        table->windows = windows;
+        reading->window_capacity = capacity;
+    }
+    memcpy(table->windows + table->window_count, hours->windows, hours->count * sizeof(hours->windows[0]));
+    table->window_count += hours->count;
+    entry->window_count = hours->count;
+    entry->calendar_minutes = hours->calendar_minutes;
+    entry->by_time |= hours->unread;
+    return 0;
+}
+
+/* A price, or what says when it holds. */
+static int read_off_peak_member(struct reading *reading, struct price_text key, struct price_hours *hours)
+{
+    struct rate_key rate;
+    struct decimal price;
+    int result = skip_null(reading);
+    if (result)
+        return result < 0 ? result : 0;
+    bool known = rate_key_read(key.data, key.length, &rate) && !rate.above &&
+                 rate.service == SERVICE_STANDARD && rate.rate != RATE_web_search;
+    if (!known) {
+        if (!price_hours_member(&reading->scan, key.data, key.length, hours))
+            return 0;
+        return hours->wrong ? refuse(reading, hours->wrong) : syntax(reading);
+    }
+    rate.above = ABOVE_OFF_PEAK;
+    result = read_decimal(reading, &price);
+    return result ? result : add_raw(reading, &rate, price);
+}
+
+/* {"hours_utc": "16:30-00:30", "input_cost_per_token": 5e-07, ...}, "windows" in the place of "hours_utc", or both. */
+static int read_off_peak(struct reading *reading, struct price_entry *entry)
+{
+    struct price_hours hours = {.count = 0};
+    size_t stated = reading->raw_count;
+    struct scan_text name;
+    bool first = true;
+    int more;
+    if (entry->window_count)
+        return refuse(reading, "occurs twice");
+    if (scan_peek(&reading->scan) != SCAN_OBJECT)
+        return refuse(reading, "must be an object");
+    if (scan_enter(&reading->scan, '{'))
+        return syntax(reading);
+    while ((more = scan_member(&reading->scan, &first, &name)) > 0) {
+        int result = read_off_peak_member(reading, (struct price_text){name.data, name.length}, &hours);
+        if (result)
+            return result;
+    }
+    if (more < 0)
+        return syntax(reading);
+    if (stated == reading->raw_count || !hours.count)
+        return refuse(reading, hours.count ? "states no price" : "states no hours");
+    return add_windows(reading, entry, &hours);
+}
+
 /* {"us": 1.1, "fast": 6.0, "bedrock_invocation_schema": "titan_v2"}: the numbers are factors. */
 static int read_specific(struct reading *reading, struct price_entry *entry)
 {
@@ -412,7 +478,9 @@ static int read_value(struct reading *reading, struct price_entry *entry)
         return read_remark(reading, &entry->source);
     if (is(key, "price_note"))
         return read_remark(reading, &entry->note);
-    entry->by_time |= is(key, "off_peak_pricing") || is(key, "pricing_periods");
+    if (is(key, "off_peak_pricing"))
+        return read_off_peak(reading, entry);
+    entry->by_time |= is(key, "pricing_periods");
     result = read_uplift(reading, entry, &taken);
     return result || taken ? result : skip(reading);
 }
@@ -433,7 +501,7 @@ static int settle_cells(struct reading *reading, struct price_entry *entry)
         unsigned tier = 0;
         while (tier < entry->tier_count && entry->tiers[tier] != above)
             tier++;
-        if (!above || tier < entry->tier_count)
+        if (!above || above == ABOVE_OFF_PEAK || tier < entry->tier_count)
             continue;
         if (tier == PRICE_TIERS_MAX)
             return refuse(reading, "the entry has too many tiers");
@@ -450,10 +518,11 @@ static int settle_cells(struct reading *reading, struct price_entry *entry)
     }
     for (size_t i = 0; i < reading->raw_count; i++) {
         const struct raw_cell *raw = &reading->raw[i];
+        bool off_peak = raw->key.above == ABOVE_OFF_PEAK;
         unsigned tier = 0;
-        while (raw->key.above && entry->tiers[tier] != raw->key.above)
+        while (raw->key.above && !off_peak && entry->tiers[tier] != raw->key.above)
             tier++;
-        tier += raw->key.above > 0;
+        tier = off_peak ? PRICE_TIER_OFF_PEAK : tier + (raw->key.above > 0);
         table->cells[table->cell_count++] = (struct price_cell){.rate = (uint8_t)raw->key.rate,
                                                                 .tier = (uint8_t)tier,
                                                                 .service = (uint8_t)raw->key.service,
@@ -473,6 +542,7 @@ static int read_entry(struct reading *reading, struct price_entry *entry)
     reading->raw_count = 0;
     entry->first_cell = reading->table->cell_count;
     entry->first_factor = reading->table->factor_count;
+    entry->first_window = reading->table->window_count;
     if (scan_peek(&reading->scan) != SCAN_OBJECT)
         return refuse(reading, "must be an object");
     if (scan_enter(&reading->scan, '{'))

@@ -79,6 +79,7 @@ int price_table_index(struct price_table *table, char error[PRICE_ERROR_BYTES])
         *slot = i + 1;
         entry->cells = entry->cell_count ? table->cells + entry->first_cell : NULL;
         entry->factors = entry->factor_count ? table->factors + entry->first_factor : NULL;
+        entry->windows = entry->window_count ? table->windows + entry->first_window : NULL;
     }
     return 0;
 }
@@ -165,6 +166,7 @@ void price_table_free(struct price_table *table)
     free(table->entries);
     free(table->cells);
     free(table->factors);
+    free(table->windows);
     free(table->index);
     free(table);
 }

@@ -7,6 +7,7 @@
 
 #include "price/decimal.h"
 #include "digest.h"
+#include "price/hours.h"
 #include "price/rates.h"
 
 #define PRICE_ERROR_BYTES    512
@@ -16,13 +17,14 @@
 #define PRICE_NAME_BYTES_MAX 512u
 #define PRICE_CELLS_MAX      256u /* of one entry */
 #define PRICE_FACTORS_MAX    64u
+#define PRICE_TIER_OFF_PEAK  UINT8_MAX /* in the place of a cell's tier: while a window is open */
 
 struct price_text {
     const char *data;
     size_t length;
 };
 
-/* One price of an entry: of this kind, in this tier (0: the base), in this service. */
+/* One price of an entry: of this kind, in this tier (0: the base; PRICE_TIER_OFF_PEAK), in this service. */
 struct price_cell {
     uint8_t rate;
     uint8_t tier;
@@ -51,14 +53,16 @@ struct price_entry {
     struct price_text note;     /* for people; "" */
     const struct price_cell *cells;
     const struct price_factor *factors;
-    size_t first_cell, first_factor; /* read.c's: where they are while the lists still grow */
-    uint32_t next;                   /* of the same hash; 1 + index, 0: none */
-    uint16_t cell_count, factor_count;
-    uint8_t tier_count; /* above the base */
-    bool inclusive;     /* a tier begins at its number of tokens, not above it */
-    bool makes_images;  /* mode image_generation */
-    bool search_each;   /* a search is billed by the query, even where others bill by the prompt */
-    bool by_time;       /* it costs something else at other hours, which are not read: its cost is unknown */
+    const struct price_window *windows;            /* when its off-peak prices hold */
+    size_t first_cell, first_factor, first_window; /* read.c's: where they are while the lists still grow */
+    uint32_t next;                                 /* of the same hash; 1 + index, 0: none */
+    uint16_t cell_count, factor_count, window_count;
+    int16_t calendar_minutes; /* ahead of UTC, where the windows' weekdays begin */
+    uint8_t tier_count;       /* above the base */
+    bool inclusive;           /* a tier begins at its number of tokens, not above it */
+    bool makes_images;        /* mode image_generation */
+    bool search_each;         /* a search is billed by the query, even where others bill by the prompt */
+    bool by_time;             /* it costs something else at times that cannot be read: its cost is unknown */
     uint64_t tiers[PRICE_TIERS_MAX]; /* ascending; tier n holds above tiers[n - 1] tokens of input */
 };
 
@@ -73,7 +77,8 @@ struct price_table {
     char *text;
     struct price_cell *cells;
     struct price_factor *factors;
-    size_t cell_count, factor_count;
+    struct price_window *windows;
+    size_t cell_count, factor_count, window_count;
     uint32_t *index; /* index_size of them, a power of two: 1 + the first entry of that hash */
     uint32_t index_size;
 };

@@ -10,7 +10,7 @@
 static void check_line(const struct price_result *result, const struct price_line *line)
 {
     fuzz_expect(line->count > 0 && line->picodollars >= 0);
-    fuzz_expect(line->tier <= result->tier);
+    fuzz_expect(line->tier <= result->tier && (!line->off_peak || (result->off_peak && line->tier == 0)));
     fuzz_expect(line->price.scale <= DECIMAL_SCALE_MAX);
     if (!line->found)
         fuzz_expect(result->outcome != PRICE_KNOWN && line->picodollars == 0);
@@ -46,8 +46,13 @@ static void check_table(const struct price_table *table)
         fuzz_expect(price_table_find(table, entry->name.data, entry->name.length) == entry);
         for (unsigned tier = 1; tier < entry->tier_count; tier++)
             fuzz_expect(entry->tiers[tier - 1] < entry->tiers[tier]);
+        for (unsigned j = 0; j < entry->window_count; j++)
+            fuzz_expect(entry->windows[j].from < 1440 && entry->windows[j].until < 1440 &&
+                        entry->windows[j].weekdays && entry->windows[j].weekdays <= 127);
         for (unsigned j = 0; j < entry->cell_count; j++) {
-            fuzz_expect(entry->cells[j].rate < RATE_COUNT && entry->cells[j].tier <= entry->tier_count);
+            fuzz_expect(entry->cells[j].rate < RATE_COUNT);
+            fuzz_expect(entry->cells[j].tier <= entry->tier_count ||
+                        (entry->cells[j].tier == PRICE_TIER_OFF_PEAK && entry->window_count));
             check_text(entry->cells[j].price);
         }
     }
@@ -62,6 +67,7 @@ static void ask(const struct price_table *table, struct price_text name, uint8_t
         .names = {.request_model = name, .provider = {"openai", terms & 64 ? 6 : 0}},
         .service_tier = {tiers[terms & 3], strlen(tiers[terms & 3])},
         .speed = {"fast", terms & 4 ? 4 : 0},
+        .time_unix_ns = (int64_t)counts * terms * 60000000000,
         .quantities = &quantities,
     };
     struct price_result result = {.entry = NULL};

@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CALL "record --provider p --request-model m --input-tokens 100 --output-tokens 10 --wait 30000"
@@ -105,8 +106,8 @@ static void terms_of_a_call_reach_its_cost(void **state)
         " \"vertex_ai/v\": {\"litellm_provider\": \"vertex_ai\", \"input_cost_per_token\": 1e-06,"
         "  \"output_cost_per_token\": 1e-05, \"regional_endpoint_uplift_multiplier\": 1.1},"
         " \"deepseek/h\": {\"litellm_provider\": \"deepseek\", \"input_cost_per_token\": 1e-06,"
-        "  \"output_cost_per_token\": 1e-05, \"off_peak_pricing\": {\"hours_utc\": \"16:30-00:30\","
-        "  \"input_cost_per_token\": 5e-07}}}";
+        "  \"output_cost_per_token\": 1e-05, \"pricing_periods\": [{\"effective_until\": \"2026-12-01\","
+        "  \"input_cost_per_token\": 5e-07}]}}";
     static const struct {
         const char *terms;
         int input_tokens;
@@ -123,7 +124,7 @@ static void terms_of_a_call_reach_its_cost(void **state)
          "200000000"},
         {"--provider gcp.vertex_ai --request-model v --server-address europe-west4-aiplatform.googleapis.com",
          100, "220000000"},
-        {"--provider deepseek --request-model h", 100, "-"}, /* by the hour: not known */
+        {"--provider deepseek --request-model h", 100, "-"}, /* when, is not read: not known */
     };
     struct room *room = *state;
     char config[ROOM_PATH_MAX];
@@ -143,6 +144,82 @@ static void terms_of_a_call_reach_its_cost(void **state)
     books_expect_text(room, "no_rate", "SELECT cost_basis FROM usage WHERE cost_picodollars IS NULL");
     agent_stop(room);
     tries(sizeof(calls) / sizeof(calls[0]), "calls whose price depends on their terms");
+}
+
+static void write_hours(const struct room *room, const char *name, const char *hours)
+{
+    char text[300];
+
+    snprintf(text, sizeof(text),
+             "{\"deepseek/h\": {\"input_cost_per_token\": 2e-06, \"output_cost_per_token\": 1e-05,"
+             " \"off_peak_pricing\": {\"hours_utc\": \"%s\", \"input_cost_per_token\": 1e-06}}}",
+             hours);
+    write_file(room, name, text);
+}
+
+/* Minutes 30 to 989 of the day are those between 00:30 and 16:30. */
+#define COST_NOT_OF_THE_HOUR                                                                                 \
+    "SELECT count(*) FROM usage WHERE cost_basis <> 'list' OR cost_picodollars IS NOT"                       \
+    " CASE WHEN start_time_unix_ns / 60000000000 %% 1440 BETWEEN 30 AND 989 THEN %d ELSE %d END"
+
+/* The hour in which a call starts, not the one in which it is recorded or priced anew. */
+static void prices_go_by_the_hour_of_each_call(void **state)
+{
+    static const struct {
+        int second; /* of two days that are over */
+        const char *period;
+        int64_t cost;
+    } calls[] = {
+        {59399, "peak", 300000000},     {59400, "off_peak", 200000000}, {86400, "off_peak", 200000000},
+        {88199, "off_peak", 200000000}, {88200, "peak", 300000000},
+    };
+    struct room *room = *state;
+    char config[ROOM_PATH_MAX];
+    char list[ROOM_PATH_MAX];
+    char other[ROOM_PATH_MAX];
+    char words[2 * ROOM_PATH_MAX];
+    char when[40];
+    time_t midnight = (time(NULL) / 86400 - 2) * 86400;
+
+    write_hours(room, "prices.json", "16:30-00:30");
+    write_hours(room, "other.json", "00:30-16:30");
+    path_of(room, "prices.json", list);
+    path_of(room, "other.json", other);
+    start_priced(room, config);
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        struct tm tm;
+        time_t start = midnight + calls[i].second;
+        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&start, &tm));
+        snprintf(words, sizeof(words),
+                 "record --provider deepseek --request-model h --input-tokens 100 --output-tokens 10"
+                 " --start-time %s --wait 30000",
+                 when);
+        free(command_expect_success(room, words));
+        books_expect_text(room, calls[i].cost == 200000000 ? "200000000" : "300000000",
+                          "SELECT cost_picodollars FROM usage ORDER BY id DESC LIMIT 1");
+        snprintf(words, sizeof(words),
+                 "price --model deepseek/h --input-tokens 100 --output-tokens 10 --at %s --json --prices %s",
+                 when, list);
+        cJSON *json = command_expect_json(room, words, 0);
+        assert_int_equal(command_number(json, "cost_picodollars"), calls[i].cost);
+        assert_string_equal(cJSON_GetObjectItem(json, "period")->valuestring, calls[i].period);
+        assert_string_equal(cJSON_GetObjectItem(json, "time")->valuestring, when);
+        cJSON_Delete(json);
+    }
+    /* one that does not say when it started */
+    free(command_expect_success(room, "record --provider deepseek --request-model h --input-tokens 100"
+                                      " --output-tokens 10 --wait 30000"));
+    books_expect_text(room, "0", COST_NOT_OF_THE_HOUR, 300000000, 200000000);
+    snprintf(words, sizeof(words), "reprice --since 7d --prices %s", other);
+    free(command_expect_success(room, words));
+    books_expect_text(room, "0", COST_NOT_OF_THE_HOUR, 200000000, 300000000);
+    books_expect_text(room, "6", "SELECT count(*) FROM usage");
+    write_hours(room, "prices.json", "16:30-24:30");
+    kill(room->agent, SIGHUP);
+    wait_until(agent_said(room, "\"deepseek/h\": \"off_peak_pricing\": \"hours_utc\" must be hours"));
+    agent_stop(room);
+    command_expect_sentence(room, "price --model h --input-tokens 1 --at yesteryear", 2);
+    tries(12, "calls priced by the hour of their start, and anew");
 }
 
 static void an_agent_does_not_start_with_a_bad_list(void **state)
@@ -449,6 +526,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         room_test(a_list_is_read_again_while_the_agent_runs),
         room_test(terms_of_a_call_reach_its_cost),
+        room_test(prices_go_by_the_hour_of_each_call),
         room_test(an_agent_does_not_start_with_a_bad_list),
         room_test(an_agent_killed_between_lists),
         room_test(history_is_priced_anew_beside_the_agent),

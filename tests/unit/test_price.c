@@ -615,12 +615,6 @@ static void what_is_not_known_is_not_zero(void **state)
     expect_unknown(IN_OUT, "input_tokens=5 output_tokens=5 web_searches=1", PRICE_NO_RATE);
     expect_unknown("\"input_cost_per_image\": 1", "input_tokens=5 output_tokens=5", PRICE_NO_RATE);
     expect_unknown("\"input_cost_per_token\": 1", "input_tokens=1000000000000", PRICE_TOO_LARGE);
-    /* by the hour, or until a day: which of the prices it was is not known */
-    expect_unknown(
-        IN_OUT ", \"off_peak_pricing\": {\"hours_utc\": \"16:30-00:30\", \"input_cost_per_token\": 5e-07}",
-        "input_tokens=5 output_tokens=5", PRICE_NO_RATE);
-    expect_unknown(IN_OUT ", \"pricing_periods\": [{\"input_cost_per_token\": 5e-07}]",
-                   "input_tokens=5 output_tokens=5", PRICE_NO_RATE);
     expect(IN_OUT ", \"off_peak_pricing\": null", "input_tokens=5 output_tokens=0", 5);
     expect_unknown("\"source\": \"no price\"}, \"n\": {\"input_cost_per_token\": 1", "input_tokens=1",
                    PRICE_NO_MODEL);

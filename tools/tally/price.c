@@ -6,6 +6,7 @@
 #include "prices.h"
 #include "table.h"
 #include "text.h"
+#include "when.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,8 @@
 static const char help[] =
     "Usage: tally price --model NAME [--provider NAME] [--COUNT N]... [--prices FILE]\n"
     "                   [--service-tier NAME] [--batch] [--server-address HOST]\n"
-    "                   [--speed NAME] [--place NAME] [--format table|json|csv]\n"
+    "                   [--speed NAME] [--place NAME] [--at TIME]\n"
+    "                   [--format table|json|csv]\n"
     "\n"
     "What usage costs by a price list: each kind of it, the price used and where\n"
     "that is from. Input tokens include cached ones, output tokens reasoning.\n"
@@ -32,6 +34,8 @@ static const char help[] =
     "  --server-address HOST  where a region's prices differ\n"
     "  --speed NAME, --place NAME\n"
     "                         as the response states them (Anthropic: fast, us)\n"
+    "  --at TIME              when the call starts, for prices that go by the hour\n"
+    "                         (DeepSeek's): " WHEN_FORMS "; default: now\n"
     "  --format FORMAT        table (default), json or csv; --json is --format json\n"
     "Exit status 1: the cost is not known.\n";
 
@@ -44,6 +48,7 @@ enum {
     OPTION_SERVER,
     OPTION_SPEED,
     OPTION_PLACE,
+    OPTION_AT,
     OPTION_QUANTITY /* and those that follow: one for each quantity */
 };
 
@@ -71,6 +76,7 @@ enum column {
     COLUMN_BY,
     COLUMN_OWN,
     COLUMN_TIER,
+    COLUMN_PERIOD,
     COLUMN_SERVICE,
     COLUMN_COST,
     COLUMN_USD
@@ -86,6 +92,7 @@ static const struct table_column columns[] = {
     [COLUMN_BY]      = {"priced_as", "", TABLE_DATA, 0},
     [COLUMN_OWN]     = {"", "WHY", TABLE_PEOPLE, 0},
     [COLUMN_TIER]    = {"above_input_tokens", "", TABLE_DATA, 0},
+    [COLUMN_PERIOD]  = {"period", "", TABLE_DATA, 0},
     [COLUMN_SERVICE] = {"service", "", TABLE_DATA, 0},
     [COLUMN_COST]    = {"cost_picodollars", "COST", TABLE_RIGHT, 0},
     [COLUMN_USD]     = {"cost_usd", "", TABLE_DATA, 0},
@@ -110,6 +117,7 @@ static struct option *make_options(void)
         {"server-address", required_argument, NULL, OPTION_SERVER},
         {"speed", required_argument, NULL, OPTION_SPEED},
         {"place", required_argument, NULL, OPTION_PLACE},
+        {"at", required_argument, NULL, OPTION_AT},
         COMMON_FORMAT,
         COMMON_HELP,
     };
@@ -165,6 +173,10 @@ static int take_option(struct request *request, int code)
     case OPTION_PLACE:
         request->call.place = given(optarg);
         return EXIT_SUCCESS;
+    case OPTION_AT:
+        if (when_parse(optarg, when_now(), &request->call.time_unix_ns) == 0)
+            return EXIT_SUCCESS;
+        return misuse("--at wants a time such as " WHEN_FORMS ", not '%s'", optarg);
     default:
         if (number_parse(optarg, 0, COUNT_MAX, &request->quantities.of[code - OPTION_QUANTITY]) == 0)
             return EXIT_SUCCESS;
@@ -240,11 +252,20 @@ static void show_why(struct table *table, const struct price_result *result, con
     if (line->tier != 0)
         snprintf(tier, sizeof(tier), ", %s %llu input tokens", result->entry->inclusive ? "from" : "above",
                  (unsigned long long)result->entry->tiers[line->tier - 1]);
-    table_show(table, COLUMN_OWN, "%s%s price%s%s%s", line->own ? "its own" : "no price of its own: the ",
-               line->own ? "" : rate_names[line->rate], tier, line->service != SERVICE_STANDARD ? ", " : "",
+    table_show(table, COLUMN_OWN, "%s%s price%s%s%s%s", line->own ? "its own" : "no price of its own: the ",
+               line->own ? "" : rate_names[line->rate], tier, line->off_peak ? ", off-peak" : "",
+               line->service != SERVICE_STANDARD ? ", " : "",
                line->service != SERVICE_STANDARD     ? service_names[line->service]
                : result->service != SERVICE_STANDARD ? " (standard: none for this service)"
                                                      : "");
+}
+
+/* NULL: the entry's prices are the same at all hours. */
+static const char *period_name(const struct price_entry *entry, bool off_peak)
+{
+    if (entry == NULL || entry->window_count == 0)
+        return NULL;
+    return off_peak ? "off_peak" : "peak";
 }
 
 static void add_line(struct table *table, const struct price_result *result, const struct price_line *line)
@@ -266,6 +287,7 @@ static void add_line(struct table *table, const struct price_result *result, con
     show_why(table, result, line);
     if (line->tier != 0)
         table_integer(table, COLUMN_TIER, (wide_t)result->entry->tiers[line->tier - 1]);
+    table_text(table, COLUMN_PERIOD, period_name(result->entry, line->off_peak));
     table_text(table, COLUMN_SERVICE, service_names[line->service]);
     table_integer(table, COLUMN_COST, line->picodollars);
     table_text(table, COLUMN_USD, money_text(line->picodollars, money));
@@ -290,13 +312,14 @@ static void document_remark(cJSON *document, const char *name, const struct pric
         document_text(document, name, NULL);
 }
 
-static void print_json(const struct price_table *prices, const struct price_result *result,
-                       struct table *table)
+static void print_json(const struct price_table *prices, const struct price_call *call,
+                       const struct price_result *result, struct table *table)
 {
     cJSON *document = document_new("price", 1);
     cJSON *list = document_object();
     char text[DECIMAL_TEXT_BYTES];
     char money[NUMBER_BYTES];
+    char when[WHEN_BYTES];
     bool known = result->outcome == PRICE_KNOWN;
 
     document_text(list, "name", prices->name);
@@ -310,6 +333,8 @@ static void print_json(const struct price_table *prices, const struct price_resu
     document_remark(document, "source", result->entry != NULL ? &result->entry->source : NULL);
     document_remark(document, "price_date", result->entry != NULL ? &result->entry->date : NULL);
     document_remark(document, "price_note", result->entry != NULL ? &result->entry->note : NULL);
+    document_text(document, "time", when_exact(call->time_unix_ns, when));
+    document_text(document, "period", period_name(result->entry, result->off_peak));
     document_text(document, "service", service_names[result->service]);
     decimal_text(result->factor, 0, text);
     document_text(document, "factor", text);
@@ -354,11 +379,12 @@ static void print_entry(const struct price_table *prices, const struct price_res
     free(name);
 }
 
-static void print_people(const struct price_table *prices, const struct price_result *result,
-                         struct table *table)
+static void print_people(const struct price_table *prices, const struct price_call *call,
+                         const struct price_result *result, struct table *table)
 {
     char text[DECIMAL_TEXT_BYTES];
     char money[NUMBER_BYTES];
+    char when[WHEN_BYTES];
 
     if (table_rows(table) != 0) {
         table_print_here(table);
@@ -367,6 +393,9 @@ static void print_people(const struct price_table *prices, const struct price_re
     printf("Cost: %s\n", result->outcome == PRICE_KNOWN ? money_text(result->picodollars, money) : "unknown");
     if (result->entry != NULL)
         print_entry(prices, result);
+    if (period_name(result->entry, result->off_peak) != NULL)
+        printf("At %s UTC the %s prices hold.\n", when_shown(call->time_unix_ns, when),
+               result->off_peak ? "off-peak" : "peak");
     if (!decimal_equal(result->factor, DECIMAL_ONE)) {
         decimal_text(result->factor, 0, text);
         printf("Tokens times %s, for their speed or place.\n", text);
@@ -386,7 +415,8 @@ static int outcome_status(const struct price_table *prices, const struct request
                         provider ? "" : "say whose it is with --provider, or ");
     case PRICE_NO_RATE:
         if (result->entry->by_time)
-            return complain("it costs something else at other hours: the cost cannot be told by this list");
+            return complain(
+                "it costs something else at other times, of which the list says what cannot be read here");
         return complain("the entry has no price for all that was used");
     case PRICE_NO_COUNTS:
         return complain(
@@ -405,6 +435,7 @@ int price_command(int argc, char **argv)
 
     quantities_init(&request.quantities);
     request.call.quantities = &request.quantities;
+    request.call.time_unix_ns = when_now();
     int status = parse(argc, argv, &request);
     suppose_none(&request.quantities);
     if (status != EXIT_SUCCESS)
@@ -415,12 +446,12 @@ int price_command(int argc, char **argv)
     price(prices, NULL, &request.call, &result);
     struct table *table = make_table(&result);
     if (request.common.format == FORMAT_JSON) {
-        print_json(prices, &result, table);
+        print_json(prices, &request.call, &result, table);
     } else if (request.common.format == FORMAT_CSV) {
         table_csv_heading(table, stdout);
         table_csv(table, stdout, isatty(STDOUT_FILENO));
     } else {
-        print_people(prices, &result, table);
+        print_people(prices, &request.call, &result, table);
     }
     status = outcome_status(prices, &request, &result);
     table_free(table);
