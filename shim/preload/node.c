@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,10 +73,27 @@ NODE_API(napi_get_value_bool, napi_value value, bool *out);
 NODE_API(napi_create_int32, int32_t value, napi_value *out);
 NODE_API(napi_get_buffer_info, napi_value value, void **data, size_t *length);
 
-/* What JavaScript holds. Kept apart from the exchange, which ends earlier. */
+/* What JavaScript holds. Kept apart from the exchange, which ends earlier: until JavaScript's object is collected. */
 struct node_call {
+    _Atomic(bool) taken;
     struct exchange *exchange;
 };
+#define NODE_CALLS 8192
+static struct node_call node_calls[NODE_CALLS];
+
+/* NULL: all are held. */
+static struct node_call *call_take(void)
+{
+    static _Atomic(unsigned) next;
+    for (unsigned tries = 0; tries < NODE_CALLS; tries++) {
+        struct node_call *call =
+            &node_calls[atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % NODE_CALLS];
+        /* acquire: pairs with the release in call_finalize(), so that what the last one left is not written after this */
+        if (!atomic_exchange_explicit(&call->taken, true, memory_order_acquire))
+            return call;
+    }
+    return NULL;
+}
 
 #define ARGUMENTS_MAX 5
 struct arguments {
@@ -119,7 +137,9 @@ static void call_finalize(napi_env env, void *data, void *hint)
     (void)env;
     (void)hint;
     exchange_close(call->exchange, EXCHANGE_CANCELLED, NULL);
-    free(call);
+    call->exchange = NULL;
+    /* pairs with the acquire in call_take() */
+    atomic_store_explicit(&call->taken, false, memory_order_release);
 }
 
 /* open(tls, method, target, host) */
@@ -132,7 +152,7 @@ static napi_value node_open(napi_env env, napi_callback_info info)
     arguments_get(&arguments, env, info);
     if (arguments.count < 4 || napi_get_value_bool(env, arguments.values[0], &tls))
         return NULL;
-    struct node_call *call = malloc(sizeof *call);
+    struct node_call *call = call_take();
     if (!call)
         return NULL;
     call->exchange = exchange_open(CAPTURE_NODE, tls);
