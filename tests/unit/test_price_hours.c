@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "price/price.h"
+#include "support/tries.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -149,6 +150,7 @@ static void hours_begin_and_end_to_the_nanosecond(void **state)
     for (int second = 0; second < 86400; second++)
         assert_int_equal(price_windows_open(&window, 1, 0, moment(1, 0, 0, second)),
                          second < 1800 || second >= 59400);
+    tries(86400 + 7 * 11, "seconds of a day, and both sides of hours' ends");
     assert_false(price_windows_open(NULL, 0, 0, moment(1, 0, 0, 0)));
     assert_true(price_windows_open(&window, 1, 0, -1)); /* no such time: that of 1970 */
 }
@@ -262,6 +264,7 @@ static void the_built_in_list_is_deepseek_s(void **state)
                 int64_t whole = m == 2 ? INT64_C(4642000000000) : INT64_C(1353000000000);
                 assert_int_equal(result.picodollars, peak ? whole : whole / 2);
             }
+    tries(3 * 7 * 24 * 2, "first and last seconds of a week's hours, at DeepSeek's prices");
     result.entry = NULL;
     price_table_free(table);
 }
