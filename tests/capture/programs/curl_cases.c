@@ -215,8 +215,13 @@ static int copies(void)
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_copying);
     perform(easy);
     curl_easy_cleanup(easy);
+    curl_easy_setopt(copy_made_within, CURLOPT_URL, url_of("/"));
+    curl_easy_setopt(copy_made_within, CURLOPT_HTTPGET, 1L);
+    perform(copy_made_within); /* nothing that is looked at */
+    curl_easy_setopt(copy_made_within, CURLOPT_URL, url_of(CHAT));
+    curl_easy_setopt(copy_made_within, CURLOPT_POSTFIELDS, BODY);
     curl_easy_setopt(copy_made_within, CURLOPT_WRITEFUNCTION, on_body);
-    perform(copy_made_within); /* with data of a handle that is gone: the same sum */
+    perform(copy_made_within);
     curl_easy_reset(copy);
     curl_easy_setopt(copy, CURLOPT_URL, url_of("/"));
     curl_easy_setopt(copy, CURLOPT_NOBODY, 1L);

@@ -38,9 +38,10 @@ static size_t on_pausing(char *bytes, size_t size, size_t count, void *data)
 }
 int pausing(void)
 {
-    static const char *const paths[] = {STREAM ",chunk=100", CHAT, STREAM ",coding=gzip", CHAT};
+    static const char *const paths[] = {STREAM ",chunk=100", CHAT, STREAM ",coding=gzip", CHAT,
+                                        CHAT ",framing=chunked,chunk=50"};
     CURLM *multi = curl_multi_init();
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         struct sum sum = {.name = paths[i]};
         CURL *easy = request(paths[i], &sum);
         int running = 1;
