@@ -92,8 +92,17 @@ def wget(world, plan, https):
     return ["sh", "-c", "; ".join(words)]
 
 
-CURL, OPENSSL, SOCKET, NODE = "curl", "openssl", "socket", "node"
-# name, how to start it, the layer that should see it over https:// (None: none can), over http:// (None: not tried)
+def by_http2(command):
+    """The same requests to where HTTP/2 is spoken: what their hosts are does not matter to who cannot see them."""
+    def other(world, plan, https):
+        if not world.standin.proxy:
+            raise Skip("there is no nghttpx here")
+        return command(world, [(wish, "https://http2.example.com/" + url.split("/", 3)[3], path) for wish, url, path in plan], https)
+    return other
+
+
+CURL, OPENSSL, SOCKET, NODE, UNSEEN = "curl", "openssl", "socket", "node", "none"
+# name, how to start it, the layer that should see it over https:// (UNSEEN: none can), over http:// (None: not tried)
 CLIENTS = [
     ("curl", curl(), CURL, CURL),
     ("curl_http2", curl_http2, CURL, None),
@@ -105,6 +114,7 @@ CLIENTS = [
     ("python_httpx", from_registry("httpx"), OPENSSL, SOCKET),
     ("python_httpx_async", from_registry("httpx_async"), OPENSSL, SOCKET),
     ("python_aiohttp", from_registry("aiohttp"), OPENSSL, SOCKET),
+    ("python_httpx_http2", by_http2(from_registry("httpx_http2")), UNSEEN, None),
     ("ruby_net_http", script("ruby", "net_http.rb"), OPENSSL, SOCKET),
     ("perl_lwp", script("perl", "lwp.pl"), OPENSSL, SOCKET),
     ("php_streams", script("php", "streams.php"), OPENSSL, SOCKET),

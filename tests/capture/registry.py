@@ -8,7 +8,7 @@ import subprocess
 
 from world import BUILD
 
-PYTHON = ["requests", "httpx", "aiohttp", "openai", "anthropic", "litellm"]
+PYTHON = ["requests", "httpx[http2]", "aiohttp", "openai", "anthropic", "litellm"]
 NODE = ["undici@6", "undici-newest@npm:undici", "axios", "openai", "@anthropic-ai/sdk"]
 
 

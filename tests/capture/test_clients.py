@@ -43,7 +43,7 @@ def check_rows(place, service):
     expect(not wrong, "\n".join(wrong))
 
 
-def one(place, name, command, scheme):
+def one(place, name, command, scheme, layer):
     words = command(place, plan_of(place, scheme), scheme == "https")
     since = place.standin.ask("served")["next"]
     without = place.run(words, preload=False)
@@ -58,6 +58,10 @@ def one(place, name, command, scheme):
     what = ("exchange", "method", "target", "host", "tls", "version", "agent", "coding", "request_bytes", "status", "body_bytes")
     expect(sorted([row[key] for key in what] for row in again) == sorted([row[key] for key in what] for row in served["rows"]),
            "the stand-in was asked for something else with the library")
+    if layer == clients.UNSEEN:
+        expect(not place.rows(service), "it is said that nothing sees this client, and something does")
+        tries(len(SESSION), "calls of clients that cannot be seen, and are not harmed")
+        return
     check_rows(place, service)
     tries(sum(1 for wish in SESSION if place.exchanges[wish.split(",")[0]].expect), "calls of unmodified clients")
 
@@ -66,7 +70,7 @@ def tests_of(place):
     for name, command, https, http in clients.CLIENTS:
         for scheme, layer in (("https", https), ("http", http)):
             if layer:
-                yield (f"{name}_over_{scheme}", lambda n=name, c=command, s=scheme: one(place, n, c, s))
+                yield (f"{name}_over_{scheme}", lambda n=name, c=command, s=scheme, w=layer: one(place, n, c, s, w))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ PRELOAD = f"{BUILD}/libtally-preload.so"
 CORPUS = f"{SOURCE}/../shared/corpus/exchanges-open.jsonl.gz"
 OWN = sorted(glob.glob(f"{STANDIN}/exchanges/*.json"))
 SYSTEM_TRUST = "/etc/ssl/certs/ca-certificates.crt"
+HTTP2 = "http2.example.com"  # nghttpx, for clients that cannot be told by which address to go
 INSIDE = "TALLY_TEST_CAPTURE_INSIDE"
 
 sys.path.insert(0, STANDIN)
@@ -102,7 +103,7 @@ class Standin:
         self.path = f"{folder}/control"
         hosts = {e.host.split(":")[0] for path in paths for e in exchanges.load(path)}
         self.hosts = sorted(hosts - {"localhost"})
-        self.trust, certificate, key = authority.make(folder, self.hosts)
+        self.trust, certificate, key = authority.make(folder, [*self.hosts, HTTP2])
         self.process = start(
             [sys.executable, f"{STANDIN}/standin.py", "--control", self.path, "--http", "127.0.0.1:80", "--http",
              "127.0.0.1:11434", "--http", "127.0.0.1:8000", "--tls", "127.0.0.1:443", "--certificate", certificate, "--key",
@@ -142,7 +143,7 @@ def name_hosts(folder, standin):
     """From here on the stand-in's hosts are this machine, and its authority is trusted."""
     path = f"{folder}/hosts"
     with open(path, "w", encoding="ascii") as file:
-        file.write("127.0.0.1 localhost\n" + "".join(f"127.0.0.1 {host}\n" for host in standin.hosts))
+        file.write(f"127.0.0.1 localhost\n127.0.0.2 {HTTP2}\n" + "".join(f"127.0.0.1 {host}\n" for host in standin.hosts))
     bind_over(path, "/etc/hosts")
     if os.path.exists(SYSTEM_TRUST):
         bind_over(standin.trust, SYSTEM_TRUST)
