@@ -114,8 +114,7 @@ static const struct price_cell *own_cell(const struct price_result *terms, enum 
     enum price_service service = terms->service;
     bool standard = service != SERVICE_ULTRAFAST || rate >= RATE_input_image;
     const struct price_cell *off_peak =
-        terms->off_peak && standard ? price_entry_cell(entry, rate, PRICE_TIER_OFF_PEAK, SERVICE_STANDARD)
-                                    : NULL;
+        terms->off_peak ? price_entry_cell(entry, rate, PRICE_TIER_OFF_PEAK, SERVICE_STANDARD) : NULL;
     for (unsigned at = terms->tier + 1; at-- > 0;) {
         const struct price_cell *cell =
             service != SERVICE_STANDARD ? price_entry_cell(entry, rate, at, service) : NULL;
