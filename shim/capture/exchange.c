@@ -253,8 +253,10 @@ static bool streams(const struct exchange *exchange)
 
 enum exchange_worth exchange_response_head_end(struct exchange *exchange, bool decoded)
 {
-    if (!own(exchange) || !exchange->http_status)
+    if (!own(exchange))
         return EXCHANGE_IGNORED;
+    if (!exchange->http_status) /* 100 to 199: the answer is still to come */
+        return exchange->worth;
     bool sniff = false;
     exchange->format = format_of(exchange->content_type, &sniff);
     exchange->sniff = sniff && exchange->worth == EXCHANGE_MATCHED;
@@ -264,7 +266,8 @@ enum exchange_worth exchange_response_head_end(struct exchange *exchange, bool d
         exchange->coding = DECODE_IDENTITY;
     if (exchange->format != BODY_NONE)
         body_begin(&exchange->response, exchange->format, NULL);
-    else if (!exchange->sniff && exchange->worth == EXCHANGE_MAYBE)
+    else if (exchange->worth == EXCHANGE_MAYBE &&
+             exchange->http_status < 300) /* else another answer may follow */
         exchange->worth = EXCHANGE_IGNORED;
     if (exchange->coding != DECODE_IDENTITY && exchange->worth != EXCHANGE_IGNORED) {
         int saved = errno;

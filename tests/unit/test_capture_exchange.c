@@ -284,6 +284,17 @@ static void unknown_hosts_count_if_usage_comes_back(void **state)
     assert_int_equal(told.recorded, 1);
     assert_int_equal(told.ended, 0);
 
+    /* behind a redirect whose page is none */
+    exchange = ask("http://gateway.internal/ask", NULL, "{\"model\":\"m\"}");
+    exchange_status(exchange, 103);
+    assert_int_equal(exchange_response_head_end(exchange, false), EXCHANGE_MAYBE);
+    exchange_status(exchange, 307);
+    exchange_response_header(exchange, TEXT("Content-Type"), TEXT("text/html"));
+    assert_int_equal(exchange_response_head_end(exchange, false), EXCHANGE_MAYBE);
+    answer(exchange, 200, "application/json", CHAT_ANSWER);
+    exchange_close(exchange, EXCHANGE_COMPLETE, NULL);
+    assert_int_equal(told.recorded, 2);
+
     assert_null(ask("https://api.anthropic.com/v1/messages/count_tokens", NULL, "{}"));
 }
 
