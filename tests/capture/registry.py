@@ -16,8 +16,12 @@ def made(kind, packages, commands):
     """(a folder in which the commands have run once, None) or (None, why not)."""
     name = hashlib.sha256("\n".join(packages).encode()).hexdigest()[:12]
     folder = f"{BUILD}/clients/{kind}-{name}"
-    os.makedirs(f"{BUILD}/clients", exist_ok=True)
-    with open(f"{BUILD}/clients/lock", "wb") as lock:
+    try:
+        os.makedirs(f"{BUILD}/clients", exist_ok=True)
+        lock = open(f"{BUILD}/clients/lock", "wb")
+    except OSError as why:
+        return None, f"no folder for {kind}'s clients: {why}"
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if os.path.exists(f"{folder}/complete"):
             return folder, None

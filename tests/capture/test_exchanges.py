@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import world
+import adversary
 from clients import DEBIAN_PYTHON, PROGRAMS
 from tap import Skip, expect, note, tries
 
@@ -77,9 +78,11 @@ def compare(chosen, rows):
     return wrong
 
 
-def through(place, name, how, scheme, wish="", choose=lambda exchange: True):
+def through(place, name, how, scheme, wish="", choose=lambda exchange: not is_made(exchange)):
+    """wish: for all, or what yields each one's."""
     chosen = [exchange for exchange in place.exchanges.values() if choose(exchange)]
-    plan = place.file(f"plan.{name}", "".join(line_of(e, scheme, wish) + "\n" for e in chosen).encode())
+    plan = place.file(f"plan.{name}", "".join(line_of(e, scheme, wish(e) if callable(wish) else wish) + "\n"
+                                                   for e in chosen).encode())
     words = [DEBIAN_PYTHON, f"{PROGRAMS}/replay.py", how[0], plan, *how[1:]]
     if how[0] == "libcurl" and subprocess.run([DEBIAN_PYTHON, "-c", "import pycurl"], stdin=subprocess.DEVNULL,
                                               capture_output=True, check=False).returncode != 0:
@@ -93,7 +96,10 @@ def through(place, name, how, scheme, wish="", choose=lambda exchange: True):
     expect(not broken, f"requests did not come as they were sent: {broken[:5]}")
     wrong = compare(chosen, place.rows(name))
     expect(not wrong, f"{len(wrong)} wrong of {len(chosen)} exchanges\n" + "\n".join(wrong[:SHOWN]))
-    tries(len(chosen), f"exchanges{' cut or coded' if wish or how[0] == 'bytes' else ''} through clients")
+    if callable(wish):
+        tries(len(chosen), "answers made to mislead")
+    else:
+        tries(len(chosen), f"exchanges{' cut or coded' if wish or how[0] == 'bytes' else ''} through clients")
 
 
 def sample(limit):
@@ -101,7 +107,7 @@ def sample(limit):
     number = [0]
 
     def choose(exchange):
-        if exchange.usage is None or len(exchange.body) > limit:
+        if exchange.usage is None or is_made(exchange) or len(exchange.body) > limit:
             return False
         if "expect" in exchange.row:
             return True
@@ -110,12 +116,24 @@ def sample(limit):
     return choose
 
 
+def is_made(exchange):
+    return exchange.id.startswith("made-")
+
+
+def wish_of(exchange):
+    """Each of the made ones in a way of its own."""
+    return "," + ",".join(exchange.row["wish"])
+
+
 def tests_of(place):
+    note(f"answers made at random: TALLY_TEST_SEED={adversary.SEED}")
     if world.CORPUS not in place.paths:
         note("no recordings: ../shared/corpus is not there; the project's own exchanges only")
     layers = (("libcurl", ("libcurl",), "https"), ("openssl", ("http",), "https"), ("sockets", ("http",), "http"))
     for name, how, scheme in layers:
         yield f"all_through_{name}", lambda n=name, h=how, s=scheme: through(place, f"all-{n}", h, s)
+    for name, how, scheme in layers:
+        yield f"adversaries_through_{name}", lambda n=name, h=how, s=scheme: through(place, f"made-{n}", h, s, wish_of, is_made)
     for size, limit in ((1, 6000), (7, 40000), (1460, 400000)):
         for name, how, scheme in layers:
             # In TLS it is the writer who cuts; of a plain socket the reader takes as much as it likes.
@@ -130,4 +148,4 @@ def tests_of(place):
 
 
 if __name__ == "__main__":
-    sys.exit(world.play(tests_of, recordings=True))
+    sys.exit(world.play(tests_of, recordings=True, made=adversary.exchanges))

@@ -166,12 +166,14 @@ class Result:
 class World:
     """All of it. Everything it makes lies in one folder, and is gone at the end."""
 
-    def __init__(self, recordings=False):
+    def __init__(self, recordings=False, made=None):
         self.folder = tempfile.mkdtemp(prefix="tally-capture.")
         self.arena = f"/tally-capture-{os.getpid()}-{os.path.basename(self.folder)[-6:]}"
         self.state = f"{self.folder}/state"
         os.mkdir(self.state, 0o700)
         self.paths = OWN + ([CORPUS] if recordings and os.path.exists(CORPUS) else [])
+        if made:  # exchanges of the test's own making
+            self.paths.append(self.file("made.json", json.dumps(made).encode()))
         self.exchanges = {e.id: e for path in self.paths for e in exchanges.load(path)}
         self.python = os.environ.get("TALLY_TEST_PYTHON")
         self.why_no_python = os.environ.get("TALLY_TEST_NO_PYTHON")
@@ -287,7 +289,7 @@ class World:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def play(tests_of, recordings=False, modules=False):
+def play(tests_of, recordings=False, modules=False, made=None):
     """A test program: into the namespaces, a world, the tests in it. modules: with registry.py's environments for Python and node."""
     if modules and INSIDE not in os.environ:
         import registry
@@ -301,7 +303,7 @@ def play(tests_of, recordings=False, modules=False):
     except Skip as why:
         print(f"1..0 # SKIP {why}")
         return 0
-    with World(recordings) as place:
+    with World(recordings, made() if made else None) as place:
         return run(filtered(list(tests_of(place))))
 
 

@@ -10,7 +10,7 @@ What a client wishes stands in a header, `x-standin: ID[,NAME=VALUE]...`, or in 
     cut=N                          after N bytes of the coded body the connection ends (end=reset: is reset)
     end=reset
     head=N                         N headers more, each of 60 bytes
-    early=1                        100 Continue and 103 Early Hints before the head
+    early=1                        100 Continue before the head; early=2: 103 Early Hints, too, which not every client can take
 """
 import shutil
 import subprocess
@@ -69,8 +69,10 @@ def head_of(exchange, wish, length):
     if length == -1:
         lines.append("Connection: close")
     head = "\r\n".join(lines) + "\r\n\r\n"
+    if wish.get("early") == "2":
+        head = "HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n" + head
     if wish.get("early"):
-        head = ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n") + head
+        head = "HTTP/1.1 100 Continue\r\n\r\n" + head
     return head.encode()
 
 
