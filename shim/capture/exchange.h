@@ -15,8 +15,8 @@
  * whatever comes back; others are recorded, at their end, if their response carried usage with counts at a known path.
  *
  * An exchange belongs to one thread at a time: its layer sees to that. Functions take NULL and do nothing. They allocate nothing but from
- * the pool, keep errno, never wait. An exchange that was opened before a fork is the parent's: in the child its functions
- * do nothing, exchange_close() only gives memory back. The bytes that are handed over are never kept nor changed. */
+ * the pool, keep errno, never wait. An exchange that was opened before a fork is the parent's: in the child
+ * its functions do nothing, and its copy of the memory is left where it is (a vfork child has no copy to give back). The bytes that are handed over are never kept nor changed. */
 #ifndef TALLY_CAPTURE_EXCHANGE_H
 #define TALLY_CAPTURE_EXCHANGE_H
 
