@@ -67,7 +67,9 @@ static const char *remedy_of(int error)
 
 int store_fail(struct store *store, const char *what)
 {
-    int error = errno_of(store->database, sqlite3_extended_errcode(store->database));
+    int code = sqlite3_extended_errcode(store->database);
+    int error = errno_of(store->database, code);
+    store->entangled |= (code & 0xff) == SQLITE_PROTOCOL;
     snprintf(store->error, sizeof(store->error), "%s: cannot %s: %s; %s", store->path, what,
              sqlite3_errmsg(store->database), remedy_of(error));
     return -error;
@@ -339,8 +341,29 @@ static int check_epoch(struct store *store)
     return 0;
 }
 
+/* A lock that the kernel would not take back (its unlocking failed) remains SQLite's own, and then SQLite waits for itself: "locking
+ * protocol", for as long as the connection lives. With it all of its locks go. The epoch stays: whoever has been replaced meanwhile
+ * is still told so. */
+static int connect_anew(struct store *store)
+{
+    for (int i = 0; i < STATEMENTS; i++) {
+        sqlite3_finalize(store->statements[i]);
+        store->statements[i] = NULL;
+    }
+    sqlite3_close(store->database);
+    store->database = NULL;
+    int result = connect_database(store);
+    if (!result)
+        result = configure(store);
+    store->entangled = result != 0;
+    return result;
+}
+
 int store_begin(struct store *store)
 {
+    int reconnected = store->entangled ? connect_anew(store) : 0;
+    if (reconnected)
+        return reconnected;
     sqlite3_stmt *statement = store_statement(store, STATEMENT_BEGIN, "BEGIN IMMEDIATE");
     if (!statement)
         return -ENOMEM;

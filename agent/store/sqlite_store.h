@@ -57,6 +57,7 @@ enum statement {
 struct store {
     sqlite3 *database;
     sqlite3_stmt *statements[STATEMENTS]; /* prepared at first use, kept */
+    bool entangled;                       /* in a lock of its own: store_begin() connects anew */
     int64_t epoch;
     char instance[17];
     int64_t next_usage_id; /* given out here, so that an id never comes twice, whatever retention deletes */
