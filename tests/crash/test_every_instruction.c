@@ -381,6 +381,12 @@ static bool chosen(uint32_t step)
     return all || self.path.checkpoint[step] == step || self.scenario->thorough || step % SAMPLE_OWN == 0;
 }
 
+/* Each instruction is one worker's, with all its rounds: the paths that they have recorded need not be equal to the step. */
+static bool mine(uint32_t step)
+{
+    return ((uint64_t)self.path.at[step] * UINT64_C(0x9E3779B97F4A7C15) >> 40) % WORKERS == self.number;
+}
+
 static int work(uint32_t takein_every)
 {
     uint32_t number = 0;
@@ -401,13 +407,13 @@ static int work(uint32_t takein_every)
     if (self.path.steps < self.scenario->steps_min)
         return failed("so short that it cannot have done what it should", self.path.steps);
     for (uint32_t step = 0; step <= self.path.steps; step++) {
-        if (!chosen(step) || number++ % WORKERS != self.number)
+        if (!chosen(step) || !mine(step))
             continue;
         trial = &self.trials[self.trial_count];
         name_trial(trial, self.trial_count);
         if (try_step(trial, step))
             return -1;
-        if ((number / WORKERS) % takein_every) {
+        if (number++ % takein_every) {
             remove_trial(trial);
             continue;
         }
