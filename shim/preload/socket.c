@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "capture/http.h"
 #include "preload/real.h"
@@ -11,6 +12,8 @@
 uint8_t socket_watch[SOCKETS_MAX];
 /* One more than the greatest descriptor that was ever watched: as far as a range to be closed need be looked at. */
 static unsigned socket_watch_end;
+/* Whose descriptors the marks are: the process that connected last. A vfork child closes copies of its parent's, and must leave the marks. */
+static pid_t socket_watch_owner;
 
 static void mark(int fd, bool watched)
 {
@@ -37,24 +40,45 @@ void socket_connecting(int fd, const void *caller)
 {
     int error = errno;
     capture_settings_read();
-    socket_closing(fd);
-    mark(fd, capture_is_on(CAPTURE_SOCKET) &&
-                 !(capture_is_on(CAPTURE_CURL) && real_owner_of(caller) == REAL_CURL));
+    socket_lost(fd);
+    bool watch =
+        capture_is_on(CAPTURE_SOCKET) && !(capture_is_on(CAPTURE_CURL) && real_owner_of(caller) == REAL_CURL);
+    mark(fd, watch);
+    if (watch)
+        __atomic_store_n(&socket_watch_owner, getpid(), __ATOMIC_RELAXED);
     errno = error;
 }
 
-/* Never the other way: a vfork child that gives itself pipes for 0 and 1 would switch off its parent's. */
+/* What comes to lie under this number is nothing that we have seen connected: a pipe, by which some ask whether memory is there. */
+static void unmark(int fd)
+{
+    if (socket_watched(fd) && __atomic_load_n(&socket_watch_owner, __ATOMIC_RELAXED) == getpid())
+        mark(fd, false);
+}
+
 void socket_duplicated(int fd, int other)
 {
+    int error = errno;
     if (socket_watched(fd))
         mark(other, true);
+    else
+        unmark(other);
+    errno = error;
+}
+
+void socket_lost(int fd)
+{
+    int error = errno;
+    if (socket_followed(fd))
+        over(fd, false, NULL);
+    errno = error;
 }
 
 void socket_closing(int fd)
 {
     int error = errno;
-    if (socket_followed(fd))
-        over(fd, false, NULL);
+    socket_lost(fd);
+    unmark(fd);
     errno = error;
 }
 
@@ -172,9 +196,4 @@ void socket_received(int fd, const struct iovec *vector, int count, ssize_t resu
             over(fd, true, why);
     }
     errno = error;
-}
-
-void socket_lost(int fd)
-{
-    socket_closing(fd);
 }

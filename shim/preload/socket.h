@@ -3,7 +3,7 @@
  * Only descriptors that the program has called connect() on are watched: a byte for each in a table. All others (files, pipes, terminals, what
  * a server accepted) cost their reads and writes one load and a comparison, and their bytes are never looked at, so that a write of memory that is
  * not there still fails with EFAULT. A watched one is followed from the first bytes sent that begin like a request of
- * interest. A watched byte may outlive its descriptor (closed within the C library, in a vfork child, by a system call):
+ * interest. A watched byte may outlive its descriptor (closed within the C library, by a system call, in a forked child):
  * bytes of whatever comes next under that number are compared with five characters, nothing more.
  *
  * Any thread, any signal handler, a vfork child (whose marks are its parent's too: harmless, as above). All keep errno. */
@@ -47,7 +47,7 @@ void socket_sent(int fd, ssize_t result);
 
 /* A watched descriptor has received into the vector (of `room` bytes in all), or result says why not. */
 void socket_received(int fd, const struct iovec *vector, int count, ssize_t result);
-/* Bytes were taken from it unseen: it cannot be followed any more. */
+/* What is followed there cannot be any more: bytes were taken from it unseen, or another is about to take its number. */
 void socket_lost(int fd);
 
 #endif

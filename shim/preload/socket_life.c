@@ -63,7 +63,7 @@ INTERPOSE int dup(int fd)
 INTERPOSE int dup2(int fd, int other)
 {
     if (socket_watched(other) && fd != other)
-        socket_closing(other);
+        socket_lost(other);
     int result = socket_real.dup2(fd, other);
     if (result >= 0)
         socket_duplicated(fd, result);
@@ -73,7 +73,7 @@ INTERPOSE int dup2(int fd, int other)
 INTERPOSE int dup3(int fd, int other, int flags)
 {
     if (socket_watched(other) && fd != other)
-        socket_closing(other);
+        socket_lost(other);
     int result = socket_real.dup3(fd, other, flags);
     if (result >= 0)
         socket_duplicated(fd, result);

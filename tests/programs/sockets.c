@@ -457,10 +457,26 @@ static void no_sockets(void)
         n = read(absent[i], back, 1);
         printf(" %zd %d %d %d\n", n, errno, close(absent[i]), errno);
     }
-    must(!pipe(fds), "pipe");
+    /* Some ask this way whether memory is there, by a pipe of any number, be it one that was a connection's. */
+    enum { NUMBER = 900 };
     void *volatile nowhere = (void *)16;
-    ssize_t bad = write(fds[1], nowhere, 64); /* some ask this way whether memory is there */
-    printf("%zd %d %d\n", bad, errno, (int)write(fds[1], bytes, 0));
+    must(!pipe(fds), "pipe");
+    for (int way = 0; way < 3; way++) {
+        int asked = fds[1];
+        if (way) {
+            int fd = dial();
+            must(dup2(fd, NUMBER) == NUMBER, "dup2");
+            close(fd);
+            if (way == 1)
+                close(NUMBER);
+            asked = way == 1 ? fcntl(fds[1], F_DUPFD, NUMBER) : dup2(fds[1], NUMBER);
+            must(asked == NUMBER, "number");
+        }
+        ssize_t bad = write(asked, nowhere, 64);
+        printf("%zd %d %d\n", bad, errno, (int)write(asked, bytes, 0));
+        if (way)
+            close(asked);
+    }
     close(fds[0]);
     close(fds[1]);
 }
