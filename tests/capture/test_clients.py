@@ -4,6 +4,8 @@ to the token, over https:// and http://.
 
 A client does all of SESSION in one go. What a layer is that should see it stands in clients.py.
 """
+import hashlib
+import json
 import sys
 
 import clients
@@ -24,7 +26,7 @@ def plan_of(place, scheme):
     return steps
 
 
-def check_rows(place, service):
+def check_rows(place, service, layer):
     """Each exchange that is a call has its row, no other has, and what it says is right."""
     wrong, seen, seen_any = [], {}, []
     for row in place.rows(service):
@@ -38,6 +40,8 @@ def check_rows(place, service):
             wrong.append(f"{wish}: {len(found)} rows, not {wanted}")
         for row in found[:wanted]:
             wrong += world.differences(row, exchange)
+            if row["tags"].get("tally.layer") != layer:
+                wrong.append(f"{wish}: seen by {row['tags'].get('tally.layer')}, not by {layer}")
     wrong += [f"a row that belongs to nothing: {key}, {rows[0]['server_address']}" for key, rows in seen.items()]
     expect(any(seen_any), "none of the calls was counted")
     expect(not wrong, "\n".join(wrong))
@@ -62,11 +66,46 @@ def one(place, name, command, scheme, layer):
         expect(not place.rows(service), "it is said that nothing sees this client, and something does")
         tries(len(SESSION), "calls of clients that cannot be seen, and are not harmed")
         return
-    check_rows(place, service)
+    check_rows(place, service, layer)
     tries(sum(1 for wish in SESSION if place.exchanges[wish.split(",")[0]].expect), "calls of unmodified clients")
 
 
+HEADERS = {"OpenAI-Organization": "org-7", "OpenAI-Project": "proj-8", "x-tally-tags": "ticket=9, session=night,stage=test",
+           "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Authorization": "Bearer sk-one-more",
+           "Content-Type": "application/json", "x-standin": "openai-chat"}
+BODY = {"model": "gpt-5-mini", "user": "u-10", "service_tier": "auto", "messages": [{"role": "user", "content": "user"}],
+        "metadata": {"tenant": "acme", "secret": "not-asked-for"}}
+SAID = {"team": "org-7", "project": "proj-8", "session": "night", "user": "u-10", "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        "span_id": "b7ad6b7169203331", "request_model": "gpt-5-mini", "server_address": "api.openai.com",
+        "key_fingerprint": hashlib.sha256(b"sk-one-more").hexdigest()[:12]}
+PYTHON = ("import http.client, json, sys; scheme, headers, body = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]; "
+          "kind = http.client.HTTPSConnection if scheme == 'https' else http.client.HTTPConnection; "
+          "link = kind('api.openai.com'); link.request('POST', '/v1/chat/completions', body, headers); print(link.getresponse().read())")
+
+
+def what_a_request_says(place, layer, scheme):
+    """Who asks, for whom, within what: headers and members of the body that say so reach the row, and no others do."""
+    body = json.dumps(BODY)
+    if layer == clients.CURL:
+        words = [clients.program("curl"), "-sS", f"{scheme}://api.openai.com/v1/chat/completions", "-d", body]
+        words += [word for name, value in HEADERS.items() for word in ("-H", f"{name}: {value}")]
+    else:
+        words = [clients.DEBIAN_PYTHON, "-c", PYTHON, scheme, json.dumps(HEADERS), body]
+    service = f"said-{layer}"
+    expect(place.run(words, service=service, settings={"TALLY_METADATA": "tenant"}).status == 0, "the client fails")
+    rows = place.rows(service)
+    expect(len(rows) == 1, f"{len(rows)} rows")
+    wrong = [f"{name} is {rows[0][name]!r}, not {value!r}" for name, value in SAID.items() if rows[0][name] != value]
+    tags = {"ticket": "9", "stage": "test", "tenant": "acme", "tally.layer": layer}
+    if rows[0]["tags"] != tags:
+        wrong.append(f"tags are {rows[0]['tags']}, not {tags}")
+    expect(not wrong, "\n".join(wrong))
+    tries(len(SAID) + len(tags), "things that a request says of itself")
+
+
 def tests_of(place):
+    for layer, scheme in ((clients.CURL, "https"), (clients.OPENSSL, "https"), (clients.SOCKET, "http")):
+        yield f"what_a_request_says_to_{layer}", lambda w=layer, s=scheme: what_a_request_says(place, w, s)
     for name, command, https, http in clients.CLIENTS:
         for scheme, layer in (("https", https), ("http", http)):
             if layer:
