@@ -13,13 +13,14 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 
 BUILD = os.environ.get("TALLY_TEST_BUILD", "build")
 SOURCE = os.environ.get("TALLY_TEST_SOURCE", ".")
 JAIL = f"{BUILD}/tests/programs/jail-static"
 CLIENT = f"{BUILD}/tests/programs/client-static"
-DEADLINE = 60  # seconds, for anything that should happen
+sys.path.insert(0, f"{SOURCE}/tests/capture")
+from tap import DEADLINE, Failure, Skip, expect, note, run, tries, wait_for  # noqa: E402
+
 GRACE = 60  # what the examples may give the agent to leave: as long as is waited for here
 
 # Keys that nothing here can try, and why: they are for the engine alone.
@@ -57,26 +58,6 @@ ENGINE = {
         "spec.template.spec.initContainers.*.startupProbe.failureThreshold": "the engine's clock",
     },
 }
-
-
-class Failure(Exception):
-    pass
-
-
-class Skip(Exception):
-    pass
-
-
-def expect(truth, what):
-    if not truth:
-        raise Failure(what)
-
-
-def wait_for(condition, what):
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        expect(time.monotonic() < end, f"waited {DEADLINE} s in vain for {what}")
-        time.sleep(0.01)
 
 
 # ---- what has been applied ------------------------------------------------------------------
@@ -411,35 +392,27 @@ def a_key_nobody_knows_is_found(stage, documents):
     raise Failure("a key that nobody tried went unseen")
 
 
-def main():
+def tried(name, kind, scene):
     import yaml  # python3-yaml: Debian's, see tools/bootstrap
 
+    if os.geteuid() != 0:
+        raise Skip("no right to mount")
+    stage = Stage()
+    try:
+        with open(f"{SOURCE}/agent/sidecar/{kind}.yaml", encoding="utf-8") as file:
+            documents = list(yaml.safe_load_all(file))
+        counts = [expect_all_applied(kind, node) for node in scene(stage, documents)]
+    finally:
+        stage.close()
+    if counts:
+        tries(sum(count[0] for count in counts), "lines of sidecar examples tried in namespaces")
+        note(f"{name}: {sum(count[1] for count in counts)} lines more need an engine")
+
+
+def main():
     scenes = [("compose", "compose", compose), ("kubernetes", "kubernetes", kubernetes),
               ("a_key_nobody_knows_is_found", "compose", a_key_nobody_knows_is_found)]
-    failed = 0
-    print(f"1..{len(scenes)}")
-    for index, (name, kind, scene) in enumerate(scenes, 1):
-        stage = Stage()
-        try:
-            if os.geteuid() != 0:
-                raise Skip("no right to mount")
-            with open(f"{SOURCE}/agent/sidecar/{kind}.yaml", encoding="utf-8") as file:
-                documents = list(yaml.safe_load_all(file))
-            counts = [expect_all_applied(kind, node) for node in scene(stage, documents)]
-            if counts:
-                print(f"# tries: {sum(count[0] for count in counts)} lines of sidecar examples tried in namespaces")
-                print(f"# note: {name}: {sum(count[1] for count in counts)} lines more need an engine")
-            print(f"ok {index} - {name}")
-        except Skip as why:
-            print(f"ok {index} - {name} # SKIP {why}")
-        except Failure as why:
-            print(f"# {why}".replace("\n", "\n# "))
-            print(f"not ok {index} - {name}")
-            failed += 1
-        finally:
-            stage.close()
-        sys.stdout.flush()
-    return 1 if failed else 0
+    return run([(scene[0], lambda scene=scene: tried(*scene)) for scene in scenes])
 
 
 if __name__ == "__main__":

@@ -184,8 +184,9 @@ static void check_given(const char *name, const struct understand_hints *hints, 
     free(crlf);
 }
 
-static void check_case(const cJSON *one)
+static void check_case(const char *file, const cJSON *one)
 {
+    (void)file;
     const cJSON *given = cJSON_GetObjectItemCaseSensitive(one, "json");
     const char *text = kit_string(one, "text");
     const char *name = kit_string(one, "name");
@@ -204,25 +205,6 @@ static void check_case(const cJSON *one)
         check(name, &hints, strncmp(text, "event:", 6) != 0 ? BODY_JSON : BODY_EVENTS, text, strlen(text));
     }
     cJSON_Delete(parsed);
-}
-
-static void check_file(const char *folder, const char *name)
-{
-    char path[700];
-    size_t length;
-    const cJSON *one;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    char *bytes = kit_read(file, &length);
-    fclose(file);
-    cJSON *fixtures = cJSON_Parse(bytes);
-    if (!fixtures)
-        fail_msg("%s is no JSON", path);
-    for (one = first_of(cJSON_GetObjectItemCaseSensitive(fixtures, "cases")); one; one = one->next)
-        check_case(one);
-    cJSON_Delete(fixtures);
-    free(bytes);
 }
 
 static const char *path_of(const char *name)
@@ -244,7 +226,7 @@ static void test_fixtures(void **state)
     assert_non_null(directory);
     while ((entry = readdir(directory)))
         if (strstr(entry->d_name, ".json"))
-            check_file(folder, entry->d_name);
+            kit_each_case(folder, entry->d_name, check_case);
     closedir(directory);
     print_message("# note: %llu were given without an answer; the largest pick has %zu bytes\n", bare,
                   largest);

@@ -139,25 +139,6 @@ static void check_case(const char *file, const cJSON *one)
     cases++;
 }
 
-static void check_file(const char *folder, const char *name)
-{
-    char path[700];
-    size_t length;
-    const cJSON *one;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    char *bytes = kit_read(file, &length);
-    fclose(file);
-    cJSON *fixtures = cJSON_Parse(bytes);
-    if (!fixtures)
-        fail_msg("%s is no JSON", path);
-    for (one = first_of(cJSON_GetObjectItemCaseSensitive(fixtures, "cases")); one; one = one->next)
-        check_case(name, one);
-    cJSON_Delete(fixtures);
-    free(bytes);
-}
-
 static void test_fixtures(void **state)
 {
     const char *source = getenv("TALLY_TEST_SOURCE");
@@ -169,7 +150,7 @@ static void test_fixtures(void **state)
     assert_non_null(directory);
     while ((entry = readdir(directory)))
         if (strstr(entry->d_name, ".json"))
-            check_file(folder, entry->d_name);
+            kit_each_case(folder, entry->d_name, check_case);
     closedir(directory);
     assert_int_equal(wrong, 0);
     assert_true(cases > 100);

@@ -63,4 +63,25 @@ static inline char *kit_read(FILE *file, size_t *length)
     return bytes;
 }
 
+/* The cases of a file of fixtures, one after another. */
+static inline void kit_each_case(const char *folder, const char *name,
+                                 void (*check)(const char *name, const cJSON *one))
+{
+    char path[700];
+    size_t length;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    char *bytes = kit_read(file, &length);
+    fclose(file);
+    cJSON *fixtures = cJSON_Parse(bytes);
+    if (!fixtures)
+        fail_msg("%s is no JSON", path);
+    const cJSON *cases = cJSON_GetObjectItemCaseSensitive(fixtures, "cases");
+    for (const cJSON *one = first_of(cases); one; one = one->next)
+        check(name, one);
+    cJSON_Delete(fixtures);
+    free(bytes);
+}
+
 #endif
