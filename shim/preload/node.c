@@ -31,6 +31,22 @@ static bool find_hook(char *path, size_t bytes)
     return length > 0 && (size_t)length < bytes && !access(path, R_OK);
 }
 
+/* Whether node is told to let programs load named files only: then it would not start for want of the right to read the hook, and lets nobody load
+ * addons anyway. How it was called is read from /proc: not every C library gives it to constructors. */
+static bool is_restricted(const char *options)
+{
+    static const char *const words[] = {"--permission", "--experimental-permission", "--experimental-policy"};
+    char line[8192];
+    FILE *file = fopen("/proc/self/cmdline", "re");
+    size_t length = file ? fread(line, 1, sizeof line, file) : 0;
+    bool found = false;
+    if (file)
+        fclose(file);
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        found |= strstr(options, words[i]) || memmem(line, length, words[i], strlen(words[i]));
+    return found;
+}
+
 /* In NODE_OPTIONS a path with spaces stands in quotes. */
 __attribute__((constructor)) static void node_start(void)
 {
@@ -43,7 +59,7 @@ __attribute__((constructor)) static void node_start(void)
     const char *before = getenv("NODE_OPTIONS");
     if (!before)
         before = "";
-    if (!find_hook(path, sizeof path) || strpbrk(path, "\"\\"))
+    if (is_restricted(before) || !find_hook(path, sizeof path) || strpbrk(path, "\"\\"))
         return;
     int length =
         snprintf(options, sizeof options, "--require \"%s\"%s%s", path, before[0] ? " " : "", before);

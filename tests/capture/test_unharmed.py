@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import clients
 import world
-from tap import expect, tries
+from tap import Skip, expect, tries
 
 
 # ---- servers of the test's own -----------------------------------------------------------------------
@@ -218,6 +218,23 @@ def apt(place):
     tries(2, "programs that make no calls")
 
 
+def node_restricted(place):
+    """node that may load named files only starts as ever: the hook, which it may not load, is not forced on it."""
+    node = clients.program("node")
+    file = place.file("restricted.js", b"console.log(1 + 1, process.env.NODE_OPTIONS)\n")
+    policy = place.file("policy.json", b'{"resources":{"./restricted.js":{"integrity":true,"dependencies":true}}}\n')
+    ways = [["--no-warnings", option] for option in ("--experimental-permission", "--permission")]
+    ways = [[*way, f"--allow-fs-read={place.folder}/"] for way in ways] + [["--no-warnings", f"--experimental-policy={policy}"]]
+    known = [way for way in ways if place.run([node, *way, file], preload=False).status == 0]
+    if not known:
+        raise Skip("this node has neither permissions nor policies")
+    for way in known:
+        both(place, "node-restricted", [node, *way, file])
+        both(place, "node-restricted", [node, file], settings={"NODE_OPTIONS": " ".join(way)})
+    nothing_recorded(place, "node-restricted")
+    tries(2 * len(known), "programs that make no calls")
+
+
 # ---- much, and many --------------------------------------------------------------------------------------------------
 
 
@@ -326,6 +343,7 @@ def tests_of(place):
     yield "large_bodies_plain", lambda: large_bodies(place, False)
     yield "large_bodies_tls", lambda: large_bodies(place, True)
     yield "ordinary_programs", lambda: ordinary_programs(place)
+    yield "node_restricted", lambda: node_restricted(place)
     yield "crowd_https", lambda: crowd(place, "https")
     yield "crowd_http", lambda: crowd(place, "http")
     yield "switched_off", lambda: switched_off(place)
