@@ -266,7 +266,7 @@ demo:
 
 .PHONY: bench
 bench:
-	@tools/bootstrap build
+	@tools/bootstrap bench
 	+@$(MAKE) --no-print-directory $(jobs) -s all $(BUILD)/tools/bench/bench
 	@tools/bench/bench.sh '$(BUILD)' $(if $(JSON),--json)
 

@@ -39,9 +39,13 @@ void output_section(const char *title, const char *note);
 void output_series(const struct series *series, const char *aim, bool met);
 /* One line for a peer, measured in the same rounds, with the ratio of tally to it. */
 void output_peer(const struct series *peer, const struct series *series);
+/* One line for a peer that cannot be had, and why. */
+void output_missing(const char *name, const char *why);
 /* A remark under the section, as a table's footnote and in the JSON. */
 void output_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 double series_median(const struct series *series);
+/* That below which this share of all values is. */
+double series_share(const struct series *series, double share);
 /* Of the ratios to the peer, round by round. */
 double series_ratio(const struct series *series, const struct series *peer);
 
@@ -52,6 +56,8 @@ struct plan {
     const char *arena;  /* TALLY_ARENA */
     const char *folder; /* of the state and of the peers' files: on one file system */
     const char *self;   /* path of this program, to start fresh processes of it */
+    const char *build;  /* the folder of the build */
+    const char *peers;  /* where the contenders' scripts are */
     int scale;          /* percent of the usual number of rounds */
 };
 int rounds_of(const struct plan *plan, int usual);
@@ -59,6 +65,8 @@ int rounds_of(const struct plan *plan, int usual);
 void bench_bursts(const struct plan *plan);
 void bench_pairs(const struct plan *plan);
 void bench_paced(const struct plan *plan);
+void bench_peers(const struct plan *plan);
+void bench_python(const struct plan *plan);
 void bench_shutdown(const struct plan *plan);
 void bench_cost(const struct plan *plan);
 void bench_capture(const struct plan *plan);

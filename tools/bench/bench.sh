@@ -9,8 +9,10 @@ shift
 # shellcheck source=tools/private.sh
 . "$here/../private.sh"
 
+"$here/peers/build" "$build"
 private_begin bench
-export TALLY_BENCH_FOLDER=$room TALLY_OVERFLOW=block TALLY_BLOCK_MS=20000
+export TALLY_BENCH_FOLDER=$room TALLY_BENCH_BUILD=$build TALLY_BENCH_PEERS=$here/peers
+export TALLY_OVERFLOW=block TALLY_BLOCK_MS=20000
 agent_start
 # The first record makes the arena, and the agent its board.
 "$build/tally" record --provider none --request-model none --input-tokens 0 || exit 1

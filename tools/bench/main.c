@@ -1,6 +1,6 @@
 /* main.c: the parts of the benchmark, run in order. Started by tools/bench/bench.sh, which provides a private
  * arena, state folder and agent. */
-#include "bench.h"
+#include "peer.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,9 +12,9 @@ static const struct {
     const char *name;
     void (*run)(const struct plan *plan);
 } parts[] = {
-    {"bursts", bench_bursts},         {"pairs", bench_pairs}, {"paced", bench_paced},
-    {"shutdown", bench_shutdown},     {"cost", bench_cost},   {"capture", bench_capture},
-    {"end-to-end", bench_end_to_end},
+    {"bursts", bench_bursts}, {"pairs", bench_pairs},     {"paced", bench_paced},
+    {"peers", bench_peers},   {"python", bench_python},   {"shutdown", bench_shutdown},
+    {"cost", bench_cost},     {"capture", bench_capture}, {"end-to-end", bench_end_to_end},
 };
 
 int64_t now_ns(void)
@@ -45,11 +45,23 @@ int rounds_of(const struct plan *plan, int usual)
     return rounds > 3 ? rounds : 3;
 }
 
+static _Noreturn void usage(void)
+{
+    char names[256] = "";
+
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i > 0 ? "|" : "",
+                 parts[i].name);
+    give_up("usage: bench [--json] [--only %s] [--scale PERCENT]", names);
+}
+
 int main(int argc, char **argv)
 {
     struct plan plan = {.arena = getenv("TALLY_ARENA"),
                         .folder = getenv("TALLY_BENCH_FOLDER"),
                         .self = argv[0],
+                        .build = getenv("TALLY_BENCH_BUILD"),
+                        .peers = getenv("TALLY_BENCH_PEERS"),
                         .scale = 100};
     bool json = false;
     bool some = false;
@@ -63,13 +75,13 @@ int main(int argc, char **argv)
             plan.scale = atoi(argv[++i]);
         else if (strcmp(argv[i], "--shutdown") == 0 && i + 1 < argc)
             return shutdown_child(argv[++i]);
+        else if (strcmp(argv[i], "--peer") == 0 && i + 1 < argc)
+            return peer_main(argv[++i]);
         else
-            give_up(
-                "usage: bench [--json] [--only bursts|pairs|paced|shutdown|cost|capture|end-to-end] [--scale "
-                "PERCENT]");
+            usage();
     }
-    if (plan.arena == NULL || plan.folder == NULL)
-        give_up("TALLY_ARENA or TALLY_BENCH_FOLDER is not set: run tools/bench/bench.sh");
+    if (plan.arena == NULL || plan.folder == NULL || plan.build == NULL || plan.peers == NULL)
+        give_up("the environment is not set up: run tools/bench/bench.sh");
     if (plan.scale < 1 || plan.scale > 1000)
         give_up("--scale takes a percentage from 1 to 1000");
     output_begin(json);

@@ -83,6 +83,20 @@ double series_ratio(const struct series *series, const struct series *peer)
     return ratios_of(series, peer).median;
 }
 
+double series_share(const struct series *series, double share)
+{
+    double *sorted = malloc(series->count * sizeof(double));
+    double value;
+
+    if (sorted == NULL || series->count == 0)
+        give_up("nothing was measured");
+    memcpy(sorted, series->value, series->count * sizeof(double));
+    qsort(sorted, series->count, sizeof(double), ascending);
+    value = sorted[(size_t)((double)(series->count - 1) * share)];
+    free(sorted);
+    return value;
+}
+
 /* ---- output -------------------------------------------------------------------------- */
 
 void output_begin(bool json)
@@ -174,6 +188,17 @@ void output_peer(const struct series *peer, const struct series *series)
     else
         printf("   %.2f (%.2f .. %.2f)", ratio.median, ratio.quarter, ratio.three_quarters);
     end_line();
+}
+
+void output_missing(const char *name, const char *why)
+{
+    if (output.json)
+        printf("%s\n  {\"part\": \"%s\", \"name\": \"%s\", \"missing\": \"%s\"}", output.first ? "" : ",",
+               output.part, name, why);
+    else
+        printf("  %-40s %s\n", name, why);
+    output.first = false;
+    fflush(stdout);
 }
 
 void output_note(const char *format, ...)
