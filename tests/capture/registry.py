@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 
 from world import BUILD
 
@@ -25,18 +26,44 @@ def made(kind, packages, commands):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if os.path.exists(f"{folder}/complete"):
             return folder, None
-        shutil.rmtree(folder, ignore_errors=True)
-        for words in commands(folder):
-            try:
-                done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400, check=False)
-            except (OSError, subprocess.TimeoutExpired) as why:
-                return None, f"no environment for {kind}'s clients: {why}"
-            if done.returncode != 0:
-                last = (done.stderr.strip() or "no word").splitlines()[-1]
-                return None, f"no environment for {kind}'s clients: {last[:160]}"
+        why = failed_of_late(folder) or why_not(folder, commands(folder))
+        if why:
+            with open(f"{folder}.failed", "w", encoding="utf-8") as file:
+                file.write(why)
+            return None, f"no environment for {kind}'s clients: {why}"
         with open(f"{folder}/complete", "wb"):
             pass
         return folder, None
+
+
+def failed_of_late(folder):
+    """Why another program could not do it just now: each would wait as long."""
+    try:
+        if time.time() - os.stat(f"{folder}.failed").st_mtime > 1200:
+            return None
+        with open(f"{folder}.failed", encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def why_not(folder, commands):
+    """Runs them, with a folder of their own for what they leave when they are ended. None if all is well."""
+    scratch = f"{folder}.scratch"
+    for path in (folder, scratch):
+        shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(scratch)
+    try:
+        for words in commands:
+            done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400, check=False,
+                                  env={**os.environ, "TMPDIR": scratch})
+            if done.returncode != 0:
+                return (done.stderr.strip() or "no word").splitlines()[-1][:160]
+    except (OSError, subprocess.TimeoutExpired) as why:
+        return str(why)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return None
 
 
 def environment():
