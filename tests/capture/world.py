@@ -303,6 +303,7 @@ def play(tests_of, recordings=False, modules=False, made=None):
     except Skip as why:
         print(f"1..0 # SKIP {why}")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was made is unmade
     with World(recordings, made() if made else None) as place:
         return run(filtered(list(tests_of(place))))
 
@@ -358,6 +359,7 @@ def main():
     except Skip as why:
         print(f"world.py: {why}", file=sys.stderr)
         return 75  # EX_TEMPFAIL
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = tempfile.mkdtemp(prefix="tally-capture.")
     standin = Standin(folder, OWN)
     name_hosts(folder, standin)
