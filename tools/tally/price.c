@@ -35,7 +35,7 @@ static const char help[] =
     "  --speed NAME, --place NAME\n"
     "                         as the response states them (Anthropic: fast, us)\n"
     "  --at TIME              when the call starts, for prices that go by the hour\n"
-    "                         (DeepSeek's): " WHEN_FORMS "; default: now\n"
+    "                         (DeepSeek's), as --since takes it; default: now\n"
     "  --format FORMAT        table (default), json or csv; --json is --format json\n"
     "Exit status 1: the cost is not known.\n";
 
