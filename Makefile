@@ -192,7 +192,7 @@ $(filter %-static,$(MUSL_HELPERS)): private LDFLAGS += -static
 endif
 
 .PHONY: tests
-tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(HELPERS) $(RUNNER) $(LAYOUT) $(if $(SANITIZE),,fuzzers musl)
+tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(HELPERS) $(RUNNER) $(LAYOUT) $(if $(SANITIZE),,fuzzers musl $(BUILD)/tools/bench/bench)
 
 # A clean clone uses all processors unless told otherwise.
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))

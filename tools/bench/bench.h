@@ -66,11 +66,16 @@ void bench_bursts(const struct plan *plan);
 void bench_pairs(const struct plan *plan);
 void bench_paced(const struct plan *plan);
 void bench_peers(const struct plan *plan);
+void bench_system_calls(const struct plan *plan);
+void bench_instructions(const struct plan *plan);
+void bench_start_up(const struct plan *plan);
 void bench_python(const struct plan *plan);
 void bench_shutdown(const struct plan *plan);
 void bench_cost(const struct plan *plan);
 void bench_capture(const struct plan *plan);
 void bench_end_to_end(const struct plan *plan);
+int first_main(void);
+int steady_main(const char *text);
 int shutdown_child(const char *timeout_ms); /* what a fresh process does */
 
 /* ---- shared ---------------------------------------------------------------------------- */

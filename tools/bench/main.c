@@ -12,9 +12,18 @@ static const struct {
     const char *name;
     void (*run)(const struct plan *plan);
 } parts[] = {
-    {"bursts", bench_bursts}, {"pairs", bench_pairs},     {"paced", bench_paced},
-    {"peers", bench_peers},   {"python", bench_python},   {"shutdown", bench_shutdown},
-    {"cost", bench_cost},     {"capture", bench_capture}, {"end-to-end", bench_end_to_end},
+    {"bursts", bench_bursts},
+    {"pairs", bench_pairs},
+    {"paced", bench_paced},
+    {"peers", bench_peers},
+    {"python", bench_python},
+    {"system-calls", bench_system_calls},
+    {"instructions", bench_instructions},
+    {"start-up", bench_start_up},
+    {"shutdown", bench_shutdown},
+    {"cost", bench_cost},
+    {"capture", bench_capture},
+    {"end-to-end", bench_end_to_end},
 };
 
 int64_t now_ns(void)
@@ -77,6 +86,10 @@ int main(int argc, char **argv)
             return shutdown_child(argv[++i]);
         else if (strcmp(argv[i], "--peer") == 0 && i + 1 < argc)
             return peer_main(argv[++i]);
+        else if (strcmp(argv[i], "--steady") == 0 && i + 1 < argc)
+            return steady_main(argv[++i]);
+        else if (strcmp(argv[i], "--first") == 0)
+            return first_main();
         else
             usage();
     }
