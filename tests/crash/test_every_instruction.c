@@ -315,9 +315,11 @@ static int try_step(struct takein_trial *trial, uint32_t step)
 {
     bool exact = true;
     uint32_t from = step;
+    uint32_t back = 1;
     int result;
-    while ((result = kill_at(trial, step, &from, &exact)) == 1)
-        from--; /* checkpoint 0 is always there */
+    /* Where a number has other digits a whole branch may not be taken. Checkpoint 0 is always there. */
+    for (; (result = kill_at(trial, step, &from, &exact)) == 1; back *= 2)
+        from = from > back ? from - back : 0;
     if (result || look(trial, step, self.unguarded) || succeed(step) || look(trial, step, 0) ||
         check_successor(step))
         return -1;
