@@ -22,6 +22,8 @@ if ! agent_await; then
     exit 1
 fi
 
+export TALLY_BENCH_AGENT=$agent
+
 case " $* " in
 *' --json '*) ;;
 *)

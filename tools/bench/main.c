@@ -12,6 +12,7 @@ static const struct {
     const char *name;
     void (*run)(const struct plan *plan);
 } parts[] = {
+    {"crowd", bench_crowd}, /* first: it looks at an agent that has done nothing yet */
     {"bursts", bench_bursts},
     {"pairs", bench_pairs},
     {"paced", bench_paced},
@@ -23,6 +24,8 @@ static const struct {
     {"shutdown", bench_shutdown},
     {"cost", bench_cost},
     {"capture", bench_capture},
+    {"visible", bench_visible},
+    {"disk", bench_disk},
     {"end-to-end", bench_end_to_end},
 };
 

@@ -1,0 +1,248 @@
+/* crowd.c: a thousand clients: what the agent does while all are idle, and what a record costs beside so many lanes. */
+#include "process.h"
+#include "workload.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CROWD        999 /* and this process */
+#define WATCH_S      10
+#define STEPS        4
+#define WATCH_TEXT_S "10"
+
+static struct {
+    pid_t pid[CROWD];
+    int count;
+} crowd;
+
+/* A client that has recorded once and keeps its lane. */
+static void be_idle(int ready)
+{
+    struct tally_usage usage = workload_usage();
+    char result = tally_record(&usage) == 0 ? '+' : '-';
+
+    if (write(ready, &result, 1) != 1)
+        _exit(1);
+    for (;;)
+        pause();
+}
+
+static void crowd_start(void)
+{
+    pid_t parent = getpid();
+    int ready[2];
+
+    if (pipe2(ready, O_CLOEXEC) != 0)
+        give_up("pipe: %s", strerror(errno));
+    for (crowd.count = 0; crowd.count < CROWD; crowd.count++) {
+        char result = '-';
+        pid_t pid = fork();
+
+        if (pid < 0)
+            give_up("fork: %s", strerror(errno));
+        if (pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            if (getppid() == parent)
+                be_idle(ready[1]);
+            _exit(0);
+        }
+        crowd.pid[crowd.count] = pid;
+        if (read(ready[0], &result, 1) != 1 || result != '+')
+            give_up("client %d of the crowd cannot record", crowd.count + 2);
+    }
+    close(ready[0]);
+    close(ready[1]);
+}
+
+static void crowd_shrink(int count)
+{
+    while (crowd.count > count) {
+        crowd.count--;
+        kill(crowd.pid[crowd.count], SIGKILL);
+        waitpid(crowd.pid[crowd.count], NULL, 0);
+    }
+}
+
+/* ---- the agent, watched --------------------------------------------------------------------------- */
+
+static int64_t cpu_of(const char *agent)
+{
+    char path[600];
+    struct dirent *task;
+    int64_t sum = 0;
+
+    snprintf(path, sizeof(path), "/proc/%s/task", agent);
+    DIR *tasks = opendir(path);
+    while (tasks != NULL && (task = readdir(tasks)) != NULL) {
+        char line[128] = "";
+
+        snprintf(path, sizeof(path), "/proc/%s/task/%s/schedstat", agent, task->d_name);
+        FILE *file = isdigit((unsigned char)task->d_name[0]) ? fopen(path, "r") : NULL;
+        if (file != NULL && fgets(line, sizeof(line), file) != NULL)
+            sum += strtoll(line, NULL, 10);
+        if (file != NULL)
+            fclose(file);
+    }
+    if (tasks != NULL)
+        closedir(tasks);
+    return sum;
+}
+
+/* KiB, of a line of /proc/PID/status */
+static double memory_of(const char *agent, const char *what)
+{
+    char line[256];
+    char path[64];
+    double kib = 0;
+
+    snprintf(path, sizeof(path), "/proc/%s/status", agent);
+    FILE *file = fopen(path, "r");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+        if (strncmp(line, what, strlen(what)) == 0)
+            kib = strtod(line + strlen(what), NULL);
+    if (file != NULL)
+        fclose(file);
+    return kib;
+}
+
+static void one(const char *name, const char *unit, double value, const char *aim, bool met)
+{
+    struct series series;
+
+    series_start(&series, unit, name);
+    series_add(&series, value);
+    output_series(&series, aim, met);
+    series_free(&series);
+}
+
+/* The system calls in a trace, by name. */
+struct trace {
+    struct {
+        char name[32];
+        int count;
+    } call[64];
+    int kinds;
+    int all;
+};
+
+static void count_calls(const char *path, struct trace *calls)
+{
+    char line[1024];
+    char name[32];
+    FILE *file = fopen(path, "r");
+
+    memset(calls, 0, sizeof(*calls));
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        int i = 0;
+
+        if (sscanf(line, "%*d %31[a-z0-9_](", name) != 1) /* an exit, a signal, the other half of a call */
+            continue;
+        calls->all++;
+        while (i < calls->kinds && strcmp(calls->call[i].name, name) != 0)
+            i++;
+        if (i == 64)
+            continue;
+        if (i == calls->kinds)
+            snprintf(calls->call[calls->kinds++].name, sizeof(name), "%s", name);
+        calls->call[i].count++;
+    }
+    if (file != NULL)
+        fclose(file);
+}
+
+static void print_calls(const char *path)
+{
+    static struct trace calls;
+    char text[400] = "";
+
+    count_calls(path, &calls);
+    one("system calls a second", "", (double)calls.all / WATCH_S, NULL, false);
+    for (int i = 0; i < calls.kinds; i++)
+        if (calls.call[i].count >= WATCH_S / 2)
+            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s %.1f", text[0] != 0 ? ", " : "",
+                     calls.call[i].name, (double)calls.call[i].count / WATCH_S);
+    output_note("A second: %s.", text);
+}
+
+static void watch(const struct plan *plan, const char *agent)
+{
+    char path[512];
+    int64_t before = cpu_of(agent);
+    int64_t start = now_ns();
+
+    sleep(WATCH_S);
+    double percent = 100.0 * (double)(cpu_of(agent) - before) / (double)(now_ns() - start);
+    double resident = memory_of(agent, "VmRSS:") / 1024;
+
+    one("processor", "%", percent, "below 0.1 %", percent < 0.1);
+    one("resident, shared memory included", "MiB", resident, "below 16 MiB", resident < 16);
+    one("of that its own", "MiB", memory_of(agent, "RssAnon:") / 1024, NULL, false);
+    snprintf(path, sizeof(path), "%s/agent.trace", plan->folder);
+    const char *words[] = {"timeout", "-s", "INT", WATCH_TEXT_S, "strace", "-f",
+                           "-o",      path, "-p",  agent,        NULL};
+    process_run(words, -1); /* it ends by a signal, as it must */
+    if (access(path, R_OK) != 0)
+        output_missing("system calls", "cannot be counted: no strace here, or it may not trace");
+    else
+        print_calls(path);
+}
+
+/* ---- a record beside so many lanes ------------------------------------------------------------------ */
+
+static void beside(const struct plan *plan)
+{
+    static const struct {
+        const char *name;
+        int others;
+    } steps[STEPS] = {
+        {"tally_record, 1,000 lanes in use", CROWD}, {"100 lanes", 99}, {"10 lanes", 9}, {"1 lane", 0}};
+    static struct workload workload;
+    struct series series[STEPS];
+    int rounds = rounds_of(plan, 200);
+
+    workload_start(&workload, plan);
+    for (int step = 0; step < STEPS; step++) {
+        crowd_shrink(steps[step].others);
+        series_start(&series[step], "ns", steps[step].name);
+        for (int round = -rounds / 10; round < rounds; round++) {
+            int64_t ns = run_tally(&workload, BURST);
+
+            if (round >= 0)
+                series_add(&series[step], (double)ns / BURST);
+            workload_drain();
+        }
+    }
+    output_series(&series[0], "flat", series_ratio(&series[0], &series[STEPS - 1]) < 1.1);
+    for (int step = 1; step < STEPS; step++)
+        output_peer(&series[step], &series[0]);
+    for (int step = 0; step < STEPS; step++)
+        series_free(&series[step]);
+}
+
+void bench_crowd(const struct plan *plan)
+{
+    const char *agent = getenv("TALLY_BENCH_AGENT");
+
+    if (agent == NULL)
+        give_up("TALLY_BENCH_AGENT is not set: run tools/bench/bench.sh");
+    crowd_start();
+    workload_drain();
+    sleep(2); /* what the agent does after the last of them came is not of the idle */
+    output_section(
+        "The agent with 1,000 idle clients",
+        "Watched for ten seconds, and ten more by strace. A fresh agent: the first part that is run.");
+    watch(plan, agent);
+    output_section("A record beside other clients' lanes",
+                   "Bursts of 400, the others idle; not in turns: the others end from step to step. "
+                   "Nanoseconds a record.");
+    beside(plan);
+}
