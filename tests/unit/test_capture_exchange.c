@@ -424,13 +424,16 @@ static void odd_requests(void **state)
     assert_null(strstr(told.all, "password"));
 }
 
-/* Transcriptions, in pieces of any size; a name that is cut off is none. */
+/* Transcriptions, in pieces of any size; a name that is cut off is none, nor is one that a prompt speaks of. */
 static void models_in_forms(void **state)
 {
     const char *headers[][2] = {{"Content-Type", "multipart/form-data; boundary=xx"}, {NULL, NULL}};
     const char *url = "https://api.openai.com/v1/audio/transcriptions";
     const char *form = "--xx\r\nContent-Disposition: form-data; name=\"file\"; "
-                       "filename=\"a.wav\"\r\n\r\nnname=\"mod\r\n\r\n\r\n--xx\r\n"
+                       "filename=\"model\"\r\n\r\nnname=\"mod\r\n\r\n\r\n--xx\r\n\r\n; "
+                       "name=\"model\"\r\n\r\nsaid\r\n--xx\r\n"
+                       "Content-Disposition: form-data; name=\"prompt\"\r\n\r\nA part:\r\n--x\r\n"
+                       "Content-Disposition: form-data; name=\"model\"\r\n\r\nsecret\r\n--xx\r\n"
                        "Content-Disposition: form-data; name=\"model\"\r\nContent-Type: "
                        "text/plain\r\n\r\ngpt-4o-transcribe\r\n--xx--\r\n";
     (void)state;
@@ -446,9 +449,13 @@ static void models_in_forms(void **state)
         assert_string_equal(told.usage.request_model, "gpt-4o-transcribe");
         exchange_close(exchange, EXCHANGE_COMPLETE, NULL);
     }
-    struct exchange *exchange = ask(url, headers, "name=\"model\"\r\n\r\nwhisp");
-    assert_null(told.usage.request_model);
-    exchange_close(exchange, EXCHANGE_COMPLETE, NULL);
+    const char *nameless[] = {"--xx\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisp",
+                              "Content-Disposition: form-data; name=\"model\"\r\n\r\nwhisper\r\n--xx--\r\n"};
+    for (size_t i = 0; i < 2; i++) {
+        struct exchange *exchange = ask(url, headers, nameless[i]);
+        assert_null(told.usage.request_model);
+        exchange_close(exchange, EXCHANGE_COMPLETE, NULL);
+    }
 }
 
 static int forget(void **state)
