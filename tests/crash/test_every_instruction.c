@@ -28,10 +28,9 @@
 
 #define WORKERS 2
 #define BATCH   48
-/* One of so many of the library's own steps, in the short form, and of the C library's. */
-#define SAMPLE_OWN  4u
-#define SAMPLE      64u
-#define SAMPLE_LONG 16u
+/* One of so many of the library's own steps, in the short form, and of the C library's, in both. */
+#define SAMPLE_OWN 4u
+#define SAMPLE     64u
 
 /* What a worker tells the test. Shared. */
 struct report {
@@ -367,9 +366,8 @@ static bool owns(uintptr_t at)
 /* Whether to kill at this step.
  *
  * Where records go to files most steps are the C library's, and change nothing that outlives the victim: witness.h. Both forms kill
- * before and after each step that does, wherever it stands. In between the long form kills at every step of the library's own, though
- * many of these deaths are the same; and at a part of the C library's, to see that they are. The short form leaves out most
- * rounds of loops, too. */
+ * before and after each step that does, wherever it stands, and at a part of the C library's others, to see that these deaths are the
+ * same indeed. The long form kills besides at every step of the library's own; the short form leaves out most rounds of its loops. */
 static bool chosen(uint32_t step)
 {
     bool all = getenv("TALLY_TEST_LONG") != NULL;
@@ -379,7 +377,7 @@ static bool chosen(uint32_t step)
     if (witness_saw(&self.witness, step) || witness_saw(&self.witness, step + 1))
         return true;
     if (!owns(at))
-        return step % (all ? SAMPLE_LONG : SAMPLE) == 0;
+        return step % SAMPLE == 0;
     return all || self.path.checkpoint[step] == step || self.scenario->thorough || step % SAMPLE_OWN == 0;
 }
 
