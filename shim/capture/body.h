@@ -31,7 +31,7 @@ enum body_format {
 enum body_value {
     BODY_MODEL,        /* of a request: as asked for */
     BODY_SERVICE_TIER, /* of a request */
-    BODY_USER,         /* of a request: "user", Anthropic's metadata.user_id */
+    BODY_USER,         /* of a request: "user", Anthropic's metadata.user_id where it is named */
     BODY_ERROR_TYPE,   /* of a response: error.type, error.code, error.status, whichever comes */
     BODY_VALUES
 };

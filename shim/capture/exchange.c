@@ -37,7 +37,7 @@ struct exchange *exchange_open(enum capture_layer layer, bool tls)
     if (!exchange)
         return NULL;
     /* The bodies are begun when they come: most of the block is theirs. */
-    memset(exchange, 0, offsetof(struct exchange, form));
+    memset(exchange, 0, offsetof(struct exchange, usage_json));
     exchange->pid = getpid();
     exchange->layer = layer;
     exchange->tls = tls;

@@ -191,8 +191,10 @@ static int64_t count_of(const char *value, size_t length)
 static void take_error_type(struct exchange *exchange, const char *value, size_t length)
 {
     const char *colon = memchr(value, ':', length);
-    exchange_copy(exchange->error_type, sizeof exchange->error_type, value,
-                  colon ? (size_t)(colon - value) : length);
+    size_t word = colon ? (size_t)(colon - value) : length;
+    if (!memchr(value, ' ', word)) /* a message is none */
+        exchange_copy(exchange->error_type, sizeof exchange->error_type, value,
+                      colon ? (size_t)(colon - value) : length);
 }
 
 void exchange_take_response_header(struct exchange *exchange, const char *name, size_t name_length,

@@ -6,9 +6,6 @@
 #include <string.h>
 #include <time.h>
 
-/* What usage_json may have in a record that has much else; what does not fit is left out by the library and said so. */
-#define USAGE_BYTES (BODY_FRAGMENTS_BYTES + 512)
-
 /* What a record is made of, for as long as it is being made. */
 struct draft {
     struct tally_usage usage;
@@ -16,7 +13,6 @@ struct draft {
     char server[256];
     char provider[65];
     char error_type[129];
-    char json[USAGE_BYTES];
 };
 
 static int64_t now_ns(clockid_t clock)
@@ -111,11 +107,11 @@ static size_t add_headers(const struct exchange *exchange, char *json, size_t us
     return used + (size_t)snprintf(json + used, bytes - used, ",%s}}]", headers);
 }
 
-static void take_usage(const struct exchange *exchange, struct draft *draft)
+static void take_usage(struct exchange *exchange, struct draft *draft)
 {
-    size_t length = body_usage_json(&exchange->response, draft->json, sizeof draft->json);
-    length = add_headers(exchange, draft->json, length, sizeof draft->json);
-    draft->usage.usage_json = length ? draft->json : NULL;
+    size_t length = body_usage_json(&exchange->response, exchange->usage_json, sizeof exchange->usage_json);
+    length = add_headers(exchange, exchange->usage_json, length, sizeof exchange->usage_json);
+    draft->usage.usage_json = length ? exchange->usage_json : NULL;
     draft->usage.usage_json_length = length;
     if (exchange->first_token_ns && exchange->response_stream)
         draft->usage.time_to_first_token_ns = exchange->first_token_ns - exchange->sent_ns;
@@ -146,8 +142,8 @@ static void take_tier(const struct exchange *exchange, struct draft *draft)
 {
     const char *asked = body_text(&exchange->request, BODY_SERVICE_TIER);
     size_t length = draft->usage.usage_json_length;
-    bool stated = length && (memmem(draft->json, length, "\"service_tier\"", 14) ||
-                             memmem(draft->json, length, "\"serviceTier\"", 13));
+    bool stated = length && (memmem(exchange->usage_json, length, "\"service_tier\"", 14) ||
+                             memmem(exchange->usage_json, length, "\"serviceTier\"", 13));
     if (!stated && asked[0] && strcmp(asked, "auto") != 0)
         draft->usage.service_tier = asked;
 }

@@ -15,6 +15,8 @@
 #define EXCHANGE_PATH_BYTES 1536
 /* Bedrock states counts in headers, too. */
 #define EXCHANGE_COUNT_HEADERS 4
+/* What usage_json may have in a record that has much else; what does not fit is left out by the library, which says so. */
+#define EXCHANGE_USAGE_BYTES (BODY_FRAGMENTS_BYTES + 512)
 
 struct exchange {
     pid_t pid; /* of the process that opened it: in a child it is the parent's */
@@ -66,6 +68,7 @@ struct exchange {
     /* the first of what went wrong while looking, static; NULL: nothing */
     const char *fault;
 
+    char usage_json[EXCHANGE_USAGE_BYTES]; /* of the record being made: stacks of threads may be small */
     struct form form;
     struct body request;
     struct body response;

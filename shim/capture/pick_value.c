@@ -199,12 +199,18 @@ void pick_over(struct body *body, const struct body_scan *scan)
     body->over |= body->ending || ((alone || scan->root == PLACE_AWS_PAYLOAD) && scan->counts);
 }
 
+/* A class of error is a word; what has spaces is a message, and may repeat what was asked. */
+static bool is_message(const struct body_scan *scan)
+{
+    return scan->frames[scan->depth - 1].place == PLACE_ERROR && memchr(scan->value, ' ', scan->value_length);
+}
+
 static void text_end(struct body *body, struct body_scan *scan)
 {
     char quoted[2 * BODY_TEXT_BYTES_MAX + 2];
     size_t length = 0;
     bool digits = scan->path.text == TEXT_DIGITS;
-    if (digits && !value_is_number(scan)) {
+    if ((digits && !value_is_number(scan)) || is_message(scan)) {
         write_drop(body, scan);
         return;
     }

@@ -85,11 +85,7 @@ enum scan_sink values_begin(struct body *body, struct body_scan *scan)
     case TEXT_USER:
         return begin_value(body, BODY_USER);
     default:
-        if (is_named(body, scan))
-            return begin_metadata(body, scan);
-        if (is_user_id(scan) && !body->values[BODY_USER][0])
-            return begin_value(body, BODY_USER);
-        return SINK_NONE;
+        return is_named(body, scan) ? begin_metadata(body, scan) : SINK_NONE;
     }
 }
 

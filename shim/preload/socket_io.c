@@ -71,7 +71,7 @@ INTERPOSE ssize_t recvfrom(int fd, void *restrict bytes, size_t length, int flag
 
 INTERPOSE ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
-    if (!socket_watched(fd))
+    if (!message || !socket_watched(fd))
         return socket_real.recvmsg(fd, message, flags);
     ssize_t result = socket_real.recvmsg(fd, message, flags);
     if (flags & MSG_TRUNC && result > 0)
@@ -162,7 +162,7 @@ INTERPOSE ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     if (flags & MSG_FASTOPEN)
         socket_connecting(fd, REAL_CALLER());
-    if (!socket_watched(fd) || flags & NOT_STREAM)
+    if (!message || !socket_watched(fd) || flags & NOT_STREAM)
         return socket_real.sendmsg(fd, message, flags);
     SEND(fd, message->msg_iov, (int)message->msg_iovlen, socket_real.sendmsg(fd, message, flags));
 }

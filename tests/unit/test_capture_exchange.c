@@ -234,6 +234,16 @@ static void errors(void **state)
     assert_string_equal(told.usage.error_type, "rate_limit");
     assert_null(strstr(told.all, "too much"));
 
+    /* a class is a word: what has spaces may repeat what was asked */
+    exchange = ask(CHAT_URL, NULL, "{\"model\":\"m\",\"metadata\":{\"user_id\":\"nobody asked for\"}}");
+    assert_null(told.usage.user);
+    answer(exchange, 400, "application/json",
+           "{\"error\":{\"type\":\"your words\",\"code\":\"bad_words\",\"status\":\"said words\"}}");
+    exchange_close(exchange, EXCHANGE_COMPLETE, NULL);
+    assert_string_equal(told.usage.error_type, "bad_words");
+    assert_null(strstr(told.all, " words"));
+    assert_null(strstr(told.all, "nobody"));
+
     exchange = ask(CHAT_URL, NULL, "{\"model\":\"m\"}");
     answer(exchange, 502, "text/html", "<html>");
     exchange_close(exchange, EXCHANGE_COMPLETE, NULL);
@@ -243,8 +253,8 @@ static void errors(void **state)
     exchange_close(exchange, EXCHANGE_FAILED, "timeout");
     assert_string_equal(told.usage.error_type, "timeout");
     assert_int_equal(told.usage.status, TALLY_STATUS_ERROR);
-    assert_int_equal(told.begun, 3);
-    assert_int_equal(told.ended, 3);
+    assert_int_equal(told.begun, 4);
+    assert_int_equal(told.ended, 4);
 }
 
 static void a_retry_begins_the_response_anew(void **state)
