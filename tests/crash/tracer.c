@@ -14,9 +14,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STEPS_MAX  200000u
-#define BREAKPOINT 0xCC
-#define OPTIONS    (PTRACE_O_TRACEFORK | PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD)
+#define STEPS_MAX   200000u
+#define BREAKPOINT  0xCC
+#define NEAR        64u /* steps, where a shortcut may lead */
+#define ROUND_STEPS 4u  /* as long as so many steps takes a round from a breakpoint to itself */
+#define OPTIONS     (PTRACE_O_TRACEFORK | PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD)
 
 char tracer_error[256];
 
@@ -215,11 +217,53 @@ static int run_to(struct victim *victim, uintptr_t address)
     return 0;
 }
 
+/* How often the path comes by the address of a step, after `from` and up to this one; 0: a breakpoint there would not do, as
+ * the victim stands on it, or comes from it to itself. */
+static uint32_t count_rounds(const struct path *path, uint32_t from, uint32_t step)
+{
+    uintptr_t address = path->at[step];
+    uint32_t rounds = 0;
+    if (address == path->at[from])
+        return 0;
+    for (uint32_t i = from + 1; i <= step; i++) {
+        if (path->at[i] == address && path->at[i - 1] == address)
+            return 0;
+        rounds += path->at[i] == address;
+    }
+    return rounds;
+}
+
+/* In a loop, or where the same functions are called again: a step near the one that is sought, to which it is quicker to go
+ * from one round of its address to the next. Returns `from` if there is none. */
+static uint32_t shortcut(const struct path *path, uint32_t from, uint32_t step, uint32_t *rounds)
+{
+    uint32_t least = step - from;
+    uint32_t best = from;
+    for (uint32_t at = step; at > from && step - at < NEAR && step - at < least; at--) {
+        uint32_t count = path->at[at] ? count_rounds(path, from, at) : 0;
+        if (count && ROUND_STEPS * count + step - at < least) {
+            least = ROUND_STEPS * count + step - at;
+            best = at;
+            *rounds = count;
+        }
+    }
+    return best;
+}
+
 int tracer_seek(struct victim *victim, const struct path *path, uint32_t step, uint32_t *from, bool *exact)
 {
+    uint32_t rounds = 0;
     uint32_t at = path->checkpoint[*from];
     *from = at;
     int result = at ? run_to(victim, path->at[at]) : 0;
+    uint32_t next = result == 0 && step > at ? shortcut(path, at, step, &rounds) : at;
+    for (uint32_t i = 0; i < rounds && result == 0; i++) {
+        if (i)
+            result = tracer_step(victim);
+        if (result == 0)
+            result = run_to(victim, path->at[next]);
+    }
+    at = next;
     for (; result == 0 && at < step && !victim->ended && stage->phase != STAGE_ENDED; at++)
         result = tracer_step(victim);
     *exact = at == step && (victim->ended ? 0 : instruction_pointer(victim->tid)) == path->at[step];
