@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -37,11 +38,12 @@ static bool is_restricted(const char *options)
 {
     static const char *const words[] = {"--permission", "--experimental-permission", "--experimental-policy"};
     char line[8192];
-    FILE *file = fopen("/proc/self/cmdline", "re");
-    size_t length = file ? fread(line, 1, sizeof line, file) : 0;
+    int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t got = file < 0 ? -1 : read(file, line, sizeof line);
+    size_t length = got > 0 ? (size_t)got : 0;
     bool found = false;
-    if (file)
-        fclose(file);
+    if (file >= 0)
+        close(file);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         found |= strstr(options, words[i]) || memmem(line, length, words[i], strlen(words[i]));
     return found;
