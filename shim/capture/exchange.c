@@ -117,7 +117,10 @@ static void take_model(struct exchange *exchange)
     const char *end = at + exchange->match.model_length;
     for (; at && at < end && used + 1 < sizeof exchange->model; used++) {
         bool escaped = *at == '%' && end - at > 2 && hex(at[1]) >= 0 && hex(at[2]) >= 0;
-        exchange->model[used] = escaped ? (char)(hex(at[1]) << 4 | hex(at[2])) : *at;
+        if (escaped)
+            exchange->model[used] = (char)(hex(at[1]) << 4 | hex(at[2]));
+        else
+            exchange->model[used] = *at;
         at += escaped ? 3 : 1;
     }
     exchange->model[used] = '\0';
@@ -338,7 +341,7 @@ void exchange_response_body(struct exchange *exchange, const void *bytes, size_t
     errno = saved;
 }
 
-static void end(struct exchange *exchange, int32_t status, const char *error_type)
+static void finish(struct exchange *exchange, int32_t status, const char *error_type)
 {
     int saved = errno;
     if (exchange->response_begun && exchange->format != BODY_NONE)
@@ -349,26 +352,26 @@ static void end(struct exchange *exchange, int32_t status, const char *error_typ
     errno = saved;
 }
 
-void exchange_close(struct exchange *exchange, enum exchange_end how, const char *error_type)
+void exchange_close(struct exchange *exchange, enum exchange_end end, const char *error_type)
 {
     /* A child's copy is left where it is: of a vfork child it would be no copy. */
     if (!own(exchange))
         return;
     /* Many close the connection when they have read "[DONE]". */
-    if ((how == EXCHANGE_CUT || how == EXCHANGE_CANCELLED) && body_is_over(&exchange->response))
-        how = EXCHANGE_COMPLETE;
-    switch (how) {
+    if ((end == EXCHANGE_CUT || end == EXCHANGE_CANCELLED) && body_is_over(&exchange->response))
+        end = EXCHANGE_COMPLETE;
+    switch (end) {
     case EXCHANGE_COMPLETE:
-        end(exchange, TALLY_STATUS_UNKNOWN, NULL);
+        finish(exchange, TALLY_STATUS_UNKNOWN, NULL);
         break;
     case EXCHANGE_CUT:
-        end(exchange, TALLY_STATUS_ERROR, error_type ? error_type : "connection_closed");
+        finish(exchange, TALLY_STATUS_ERROR, error_type ? error_type : "connection_closed");
         break;
     case EXCHANGE_CANCELLED:
-        end(exchange, TALLY_STATUS_CANCELLED, error_type);
+        finish(exchange, TALLY_STATUS_CANCELLED, error_type);
         break;
     case EXCHANGE_FAILED:
-        end(exchange, TALLY_STATUS_ERROR, error_type ? error_type : "no_response");
+        finish(exchange, TALLY_STATUS_ERROR, error_type ? error_type : "no_response");
         break;
     }
 }
@@ -378,5 +381,5 @@ void exchange_give_up(struct exchange *exchange, const char *why)
     if (!own(exchange))
         return;
     exchange->fault = why;
-    end(exchange, TALLY_STATUS_UNKNOWN, NULL);
+    finish(exchange, TALLY_STATUS_UNKNOWN, NULL);
 }

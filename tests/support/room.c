@@ -293,7 +293,9 @@ char room_state_letter(pid_t pid)
     ssize_t got = read(file, text, sizeof(text) - 1);
     close(file);
     const char *name_end = strrchr(text, ')');
-    return got > 0 && name_end != NULL ? name_end[2] : '\0';
+    if (got <= 0 || name_end == NULL)
+        return '\0';
+    return name_end[2];
 }
 
 /* Whoever inherits it may take a moment to reap it: a zombie is gone enough. */
