@@ -256,7 +256,9 @@ int tracer_seek(struct victim *victim, const struct path *path, uint32_t step, u
     uint32_t at = path->checkpoint[*from];
     *from = at;
     int result = at ? run_to(victim, path->at[at]) : 0;
-    uint32_t next = result == 0 && step > at ? shortcut(path, at, step, &rounds) : at;
+    /* A victim may go through a loop fewer times (a number has fewer digits) and never come by so often: then it is tried from farther
+     * back, and from the beginning, behind which there is nothing, by single steps. */
+    uint32_t next = result == 0 && at && step > at ? shortcut(path, at, step, &rounds) : at;
     for (uint32_t i = 0; i < rounds && result == 0; i++) {
         if (i)
             result = tracer_step(victim);
