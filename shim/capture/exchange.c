@@ -309,8 +309,8 @@ static void look(struct exchange *exchange, unsigned news)
         exchange->first_token_ns = now_ns(CLOCK_MONOTONIC);
     if (news & BODY_FAULT && !exchange->fault)
         exchange->fault = "body";
-    /* Of an answer in one piece the end comes with its usage. */
-    if (exchange->begun && exchange->response_stream && (content || news & BODY_USAGE))
+    /* Also of an answer that is no stream: between its usage and its end code of the program's may run, and be killed. */
+    if (exchange->begun && (news & BODY_USAGE || (content && exchange->response_stream)))
         exchange_progress(exchange);
 }
 

@@ -132,7 +132,8 @@ void exchange_begin_call(struct exchange *exchange)
 void exchange_progress(struct exchange *exchange)
 {
     struct draft draft = {.usage = TALLY_USAGE_INIT};
-    draft.usage.flags = TALLY_FLAG_STREAMED;
+    if (exchange->response_stream)
+        draft.usage.flags = TALLY_FLAG_STREAMED;
     take_usage(exchange, &draft);
     (void)tally_call_progress(&exchange->call, &draft.usage);
 }
