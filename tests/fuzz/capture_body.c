@@ -5,6 +5,7 @@
 #include "fuzz/fuzz.h"
 
 #include "capture/body.h"
+#include "capture/form.h"
 #include "understand/understand.h"
 
 #include <cjson/cJSON.h>
@@ -102,6 +103,23 @@ static void check(const struct picked *picked)
     fuzz_expect(understood.kind != UNDERSTOOD_DAMAGED);
 }
 
+/* The same bytes, taken for a form. */
+static void check_form(const uint8_t *bytes, size_t length, uint32_t seed)
+{
+    struct form whole;
+    struct form split;
+    memset(&whole, 0, sizeof whole);
+    memset(&split, 0xff, sizeof split);
+    form_begin(&whole);
+    form_begin(&split);
+    form_feed(&whole, bytes, length);
+    for (size_t at = 0, piece = 1 + seed % 7; at < length; at += piece)
+        form_feed(&split, bytes + at, piece < length - at ? piece : length - at);
+    fuzz_expect(strnlen(whole.model, sizeof whole.model) < sizeof whole.model);
+    fuzz_expect(!strcmp(whole.model, split.model));
+    fuzz_expect(!whole.model[0] || memmem(bytes, length, whole.model, strlen(whole.model)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input input = {data, size};
@@ -111,6 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct picked *split = pick(format, input.at, input.left, seed);
     same(whole, split);
     check(whole);
+    check_form(input.at, input.left, seed);
     free(whole);
     free(split);
     return 0;

@@ -73,17 +73,6 @@ static void check(const char *what, const struct understand_hints *hints, enum b
 
 /* ---- fixtures ---- */
 
-static struct understand_hints hints_of(const cJSON *one)
-{
-    const cJSON *hints = cJSON_GetObjectItemCaseSensitive(one, "hints");
-    return (struct understand_hints){
-        .provider = kit_text(kit_string(hints, "provider")),
-        .operation = kit_text(kit_string(hints, "operation")),
-        .request_model = kit_text(kit_string(hints, "request_model")),
-        .server_address = kit_text(kit_string(hints, "server_address")),
-    };
-}
-
 static const char *const answer_names[] = {"usage",
                                            "usageMetadata",
                                            "usage_metadata",
@@ -190,7 +179,7 @@ static void check_case(const char *file, const cJSON *one)
     const cJSON *given = cJSON_GetObjectItemCaseSensitive(one, "json");
     const char *text = kit_string(one, "text");
     const char *name = kit_string(one, "name");
-    struct understand_hints hints = hints_of(one);
+    struct understand_hints hints = kit_hints(one);
     cJSON *parsed = given ? cJSON_Duplicate(given, 1) : cJSON_Parse(text);
     if (is_of_headers(parsed)) {
         bare++;

@@ -42,17 +42,6 @@ static int64_t number_or(const cJSON *object, const char *name, int64_t none)
     return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : none;
 }
 
-static struct understand_hints hints_of(const cJSON *one)
-{
-    const cJSON *hints = cJSON_GetObjectItemCaseSensitive(one, "hints");
-    return (struct understand_hints){
-        .provider = kit_text(kit_string(hints, "provider")),
-        .operation = kit_text(kit_string(hints, "operation")),
-        .request_model = kit_text(kit_string(hints, "request_model")),
-        .server_address = kit_text(kit_string(hints, "server_address")),
-    };
-}
-
 static void check_quantities(const char *file, const char *name, const cJSON *one,
                              const struct quantities *got)
 {
@@ -87,7 +76,7 @@ static void check_texts(const char *file, const char *name, const cJSON *one)
 /* json: of the case, or what was distilled from it. */
 static void check_whole(const char *file, const char *name, const cJSON *one, const char *json, size_t length)
 {
-    struct understand_hints hints = hints_of(one);
+    struct understand_hints hints = kit_hints(one);
     kit_understand(&hints, json, length, &understood);
     check_kind(file, name, one);
     check_quantities(file, name, one, &understood.quantities);
@@ -100,7 +89,7 @@ static void check_whole(const char *file, const char *name, const cJSON *one, co
 /* One record each: of every count the newest record that states it counts. */
 static void check_fragments(const char *file, const char *name, const cJSON *one, const cJSON *list)
 {
-    struct understand_hints hints = hints_of(one);
+    struct understand_hints hints = kit_hints(one);
     struct quantities merged;
     const cJSON *item;
     quantities_init(&merged);

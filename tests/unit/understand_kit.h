@@ -63,6 +63,18 @@ static inline char *kit_read(FILE *file, size_t *length)
     return bytes;
 }
 
+/* What a case says of the call besides. */
+static inline struct understand_hints kit_hints(const cJSON *one)
+{
+    const cJSON *hints = cJSON_GetObjectItemCaseSensitive(one, "hints");
+    return (struct understand_hints){
+        .provider = kit_text(kit_string(hints, "provider")),
+        .operation = kit_text(kit_string(hints, "operation")),
+        .request_model = kit_text(kit_string(hints, "request_model")),
+        .server_address = kit_text(kit_string(hints, "server_address")),
+    };
+}
+
 /* The cases of a file of fixtures, one after another. */
 static inline void kit_each_case(const char *folder, const char *name,
                                  void (*check)(const char *name, const cJSON *one))
