@@ -8,7 +8,8 @@
  *     exchange_request_body ...        bytes after transfer coding is undone
  *     exchange_request_end             the request leaves now: CALL_BEGIN is written (before the bytes leave, if it can be helped)
  *     exchange_status, exchange_response_header ..., exchange_response_head_end      again for 1xx, redirects, retries: the last counts
- *     exchange_response_body ...       bytes after transfer coding is undone
+ *     exchange_response_body ...       bytes after transfer coding is undone; with the first token, and
+ *                                      whenever counts have come, CALL_PROGRESS is written
  *     exchange_close                   CALL_END is written, the memory given back
  *
  * Which exchanges are calls: those whose host and path look like an LLM's API (match.h) begin when the request leaves, and are recorded
