@@ -103,9 +103,26 @@ def what_a_request_says(place, layer, scheme):
     tries(len(SAID) + len(tags), "things that a request says of itself")
 
 
+def rows_of_the_users_own(place, layer, scheme):
+    """An API that nobody knows, and whose answer states no usage, is a call where TALLY_MATCH names it, and nowhere else."""
+    wish, url, path = "plain-json", f"{scheme}://api.example.com/v1/orders", place.file("body.order", b'{"model": "house"}')
+    command = clients.curl() if layer == clients.CURL else clients.script(clients.DEBIAN_PYTHON, "python_http.py")
+    for name, match, count in (("named", "other.example/x,api.example.com/v1/*=acme", 1), ("not-named", "api.example.com/v2/*", 0)):
+        service = f"match-{layer}-{name}"
+        expect(place.run(command(place, [(wish, url, path)], True), service=service, settings={"TALLY_MATCH": match}).status == 0,
+               "the client fails")
+        rows = place.rows(service)
+        expect(len(rows) == count, f"{match}: {len(rows)} rows, not {count}")
+        for row in rows:
+            expect((row["provider"], row["request_model"], row["input_tokens"]) == ("acme", "house", None) and
+                   row["tags"].get("tally.capture") == "no_usage", f"{match}: {dict(row)}")
+    tries(2, "APIs that users add, and do not add, to the table")
+
+
 def tests_of(place):
     for layer, scheme in ((clients.CURL, "https"), (clients.OPENSSL, "https"), (clients.SOCKET, "http")):
         yield f"what_a_request_says_to_{layer}", lambda w=layer, s=scheme: what_a_request_says(place, w, s)
+        yield f"rows_of_the_users_own_to_{layer}", lambda w=layer, s=scheme: rows_of_the_users_own(place, w, s)
     for name, command, https, http in clients.CLIENTS:
         for scheme, layer in (("https", https), ("http", http)):
             if layer:
