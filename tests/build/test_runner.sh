@@ -38,6 +38,7 @@ program cmocka_skip <<<'echo 1..1; echo "# skip: no gizmo"; echo "not ok 1 # SKI
 program skip_all <<<'echo "1..0 # SKIP no gizmo"'
 program silent <<<'exit 0'
 program short <<<'echo 1..2; echo ok 1 - a'
+program none <<<'echo 1..0'
 program status <<<'echo 1..1; echo ok 1 - a; exit 3'
 program crash <<<'echo 1..1; echo ok 1 - a; kill -SEGV $$'
 program hang <<<'echo 1..1; echo ok 1 - a; exec sleep 1000'
@@ -79,6 +80,7 @@ check 'a skip counts as one, and says why' says 0 'no gizmo' "$room/cmocka_skip"
 check 'a skip in numbers' counts '0 passed, 0 failed, 1 skipped' "$room/cmocka_skip"
 check 'a program that skips all' counts '0 passed, 0 failed, 1 skipped' "$room/skip_all"
 check 'a program that says nothing' says 1 'said nothing in TAP' "$room/silent"
+check 'no test at all' says 1 'ran no test' "$room/none"
 check 'fewer results than planned' says 1 'planned 2 tests and gave 1 results' "$room/short"
 check 'a bad exit status after good results' says 1 'exited with status 3' "$room/status"
 check 'a crash' says 1 'died of signal SEGV' "$room/crash"
