@@ -99,7 +99,8 @@ static void removed_after_the_agent_left(void **state)
     room_set(room, "TALLY_OVERFLOW", "spill"); /* they never stop */
     for (int i = 0; i < ROUNDS; i++) {
         agent_start(room);
-        struct program *client = room_start(room, i % 2 ? "client" : "client-static", "background=2",
+        /* with pauses: what they spill meanwhile, an agent that gets little of a busy machine has to take in */
+        struct program *client = room_start(room, i % 2 ? "client" : "client-static", "background=2,20",
                                             "await=1", "stop", "exit=0", NULL);
         uint64_t before = room_acknowledged(room);
         wait_until(room_acknowledged(room) >= before + 100);

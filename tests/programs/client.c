@@ -4,7 +4,8 @@
  *   init=signals|null         tally_init(); the result is noted
  *   record=N                  N records as the main thread's writer
  *   fill=N                    until one is refused, at most N
- *   background=T              T threads that record until the process ends or `stop`
+ *   background=T,N            T threads that record until the process ends or `stop`; 0: without a pause, else with one of a
+ *                             millisecond after each N records
  *   threads=T,N,HOW           T threads of N records each, that end by return, pthread_exit or raw (a bare
  *                             system call), one after the other
  *   together=T,N              T threads of N records each, at the same time, joined
@@ -36,6 +37,7 @@ static struct {
     struct counters_writer *writer;
     pthread_t background[THREADS_MAX];
     int background_count;
+    int64_t background_burst; /* records between two pauses; 0: no pause */
     pthread_t held[THREADS_MAX];
     int held_count;
     _Atomic int held_ready;
@@ -63,8 +65,11 @@ static void *record_for_ever(void *unused)
 {
     struct counters_writer *writer = program_writer();
 
-    while (!atomic_load(&self.stop))
+    for (int64_t i = 1; !atomic_load(&self.stop); i++) {
         program_record_paced(writer);
+        if (self.background_burst > 0 && i % self.background_burst == 0)
+            nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
     return unused;
 }
 
@@ -114,6 +119,7 @@ static void step_fill(void)
 
 static void step_background(void)
 {
+    self.background_burst = self.numbers[1];
     for (int64_t i = 0; i < self.numbers[0]; i++)
         self.background[self.background_count++] = start_thread(record_for_ever, NULL);
     while (atomic_load(&counters->writer_count) < (uint32_t)self.background_count)
