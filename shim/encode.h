@@ -14,8 +14,13 @@ struct encode_call {
 };
 
 /* Writes the fields at `fields` (8-aligned, room for TALLY_RECORD_BYTES_MAX less the header). usage: NULL or of
- * this library's size; call: NULL for a finished call. Returns the bytes written, or -ERANGE. */
+ * this library's size; call: NULL for a finished call. Returns how many bytes they take, or -ERANGE; up to
+ * ENCODE_BEHIND bytes after them may have been written, too. */
+#define ENCODE_BEHIND 24
 int encode_usage(uint8_t *fields, const struct tally_usage *usage, const struct encode_call *call);
+
+/* Memcheck watches this process: from now on read no byte behind a text's end. */
+void encode_watched(void);
 
 /* One field each; return where the next one goes. The caller has seen to the room. */
 uint8_t *encode_number(uint8_t *at, uint8_t id, uint64_t value);

@@ -101,6 +101,10 @@ static void read_environment(struct tally_client *client)
     const char *overflow = secure_getenv("TALLY_OVERFLOW");
     process->disabled = environment_true("TALLY_DISABLE");
     process->debug = environment_true("TALLY_DEBUG");
+    const char *preloaded =
+        secure_getenv("LD_PRELOAD"); /* valgrind's tools that look at memory name themselves there */
+    if (preloaded && strstr(preloaded, "/vgpreload_memcheck"))
+        encode_watched();
     /* Not again in a child: the parent's other threads may have held locks of the user database when it was forked. */
     if (!process->generation)
         process->group = arena_group(secure_getenv("TALLY_GROUP"));

@@ -35,7 +35,10 @@ static struct lane_view *thread_lane(struct thread *thread, int *result)
 
 static int put_in_lane(struct lane_view *lane, struct tally_record_header *record)
 {
-    if (unlikely(lane->introduced[record->client] != tally_process.clients[record->client]->generation)) {
+    /* The process itself is known in its tenure, or not yet; a client object may have come in the place of a released one. */
+    uint32_t introduced = lane->introduced[record->client];
+    if (unlikely(record->client ? introduced != tally_process.clients[record->client]->generation
+                                : introduced == 0)) {
         int result = lane_introduce(lane, record->client);
         if (result)
             return result;
@@ -43,11 +46,19 @@ static int put_in_lane(struct lane_view *lane, struct tally_record_header *recor
     return lane_write(lane, record);
 }
 
-/* No lane, or no room in it. */
-static int put_in_spill(struct thread *thread, const struct lane_view *lane,
-                        struct tally_record_header *record)
+/* No lane (NULL), or the lane did not take the record and returned `result`. */
+static __attribute__((noinline)) int put_elsewhere(struct thread *thread, struct lane_view *lane,
+                                                   struct tally_record_header *record, int result)
 {
-    int result = spill_write(thread, record);
+    if (result == -ESTALE) {
+        /* Its arena has been deleted: on a lane of the next one there is room. */
+        lane = thread_lane(thread, &result);
+        if (lane)
+            result = put_in_lane(lane, record);
+    }
+    if (result == 0 || tally_process.overflow != TALLY_OVERFLOW_SPILL)
+        return result;
+    result = spill_write(thread, record);
     if (result && lane)
         __atomic_fetch_add(&lane->arena->header->refused[TALLY_REFUSED_SPILL], 1, __ATOMIC_RELAXED);
     else if (result)
@@ -74,15 +85,7 @@ static int put(struct thread *thread, uint16_t kind, uint16_t client, const stru
     record->time_unix_ns = clock_ns(CLOCK_REALTIME);
     if (likely(lane))
         result = put_in_lane(lane, record);
-    if (unlikely(result == -ESTALE)) {
-        /* Its arena has been deleted: on a lane of the next one there is room. */
-        lane = thread_lane(thread, &result);
-        if (lane)
-            result = put_in_lane(lane, record);
-    }
-    if (unlikely(result) && tally_process.overflow == TALLY_OVERFLOW_SPILL)
-        return put_in_spill(thread, lane, record);
-    return result;
+    return likely(result == 0) ? 0 : put_elsewhere(thread, lane, record, result);
 }
 
 /* A signal handler interrupted a tally call of this very thread: the lane is being written, or taken, and then

@@ -148,23 +148,23 @@ static inline uint32_t tally_field_bytes(uint32_t length)
  * multiplications overlap. length: a multiple of 8; record: 8-aligned. */
 static inline uint32_t tally_checksum(const void *record, uint32_t length)
 {
-    const unsigned char *bytes = (const unsigned char *)record;
+    const unsigned char *at = (const unsigned char *)record;
+    const unsigned char *end = at + (length & ~15u);
     uint64_t sum = length * UINT64_C(0x9E3779B97F4A7C15);
     uint64_t key = UINT64_C(0xD1B54A32D192ED03);
     uint64_t first;
     uint64_t second;
-    uint32_t at = 0;
 
-    for (; at + 16 <= length; at += 16) {
-        memcpy(&first, bytes + at, 8);
-        memcpy(&second, bytes + at + 8, 8);
+    for (; at != end; at += 16) {
+        memcpy(&first, at, 8);
+        memcpy(&second, at + 8, 8);
         unsigned __int128 product =
             (unsigned __int128)(first ^ key) * (second ^ (key + UINT64_C(0x8CB92BA72F3D8DD7)));
         sum += (uint64_t)product ^ (uint64_t)(product >> 64);
         key += UINT64_C(0xA0761D6478BD642F);
     }
-    if (at + 8 <= length) {
-        memcpy(&first, bytes + at, 8);
+    if (length & 8) {
+        memcpy(&first, at, 8);
         unsigned __int128 product = (unsigned __int128)(first ^ key) * UINT64_C(0xE7037ED1A0B428DB);
         sum += (uint64_t)product ^ (uint64_t)(product >> 64);
     }

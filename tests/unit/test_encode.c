@@ -11,8 +11,10 @@
 #include "encode.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define FIELDS_MAX (TALLY_RECORD_BYTES_MAX - sizeof(struct tally_record_header))
 
@@ -25,7 +27,8 @@ static int encode(const struct tally_usage *usage, const struct encode_call *cal
     if (length >= 0) {
         assert_int_equal(length % 8, 0);
         assert_true((size_t)length <= FIELDS_MAX);
-        assert_int_equal(fields[length], 0xA5); /* nothing behind the end was touched */
+        for (size_t i = (size_t)length + ENCODE_BEHIND; i < sizeof(fields); i++)
+            assert_int_equal(fields[i], 0xA5);
     }
     return length;
 }
@@ -188,6 +191,46 @@ static void text_is_cut_at_a_character(void **state)
     }
 }
 
+/* Texts of each length, at each distance from a page in which nothing may be read: by whatever steps it is copied, it is the
+ * text, up to where it is cut, and zeros. With memcheck's way at the end, which cannot be taken back. */
+static void text_at_a_pages_end(void **state)
+{
+    enum { LENGTHS = 300, DISTANCES = 40 };
+    struct tally_usage usage = TALLY_USAGE_INIT;
+    char *pages =
+        mmap(NULL, 2 * TALLY_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char expected[201];
+
+    (void)state;
+    assert_ptr_not_equal(pages, MAP_FAILED);
+    assert_int_equal(mprotect(pages + TALLY_PAGE_BYTES, TALLY_PAGE_BYTES, PROT_NONE), 0);
+    for (int watched = 0; watched < 2; watched++) {
+        for (size_t text_bytes = 0; text_bytes < LENGTHS; text_bytes++)
+            for (size_t distance = 0; distance < DISTANCES; distance++) {
+                char *text = pages + TALLY_PAGE_BYTES - 1 - text_bytes - distance;
+                memset(text, 'x', TALLY_PAGE_BYTES - (size_t)(text - pages)); /* behind its end, too */
+                for (size_t i = 0; i < text_bytes; i++)
+                    text[i] = (char)('a' + i % 26);
+                text[text_bytes] = '\0';
+                snprintf(expected, sizeof(expected), "%s", text);
+                usage.request_model = text;
+                usage.team = "search"; /* what comes next stands where the text ends */
+                int length = encode(&usage, NULL);
+                if (text_bytes > 0)
+                    expect_text(length, TALLY_FIELD_request_model, expected);
+                else
+                    assert_true(length == 16);
+                expect_text(length, TALLY_FIELD_team, "search");
+                usage.team = NULL; /* nothing next */
+                length = encode(&usage, NULL);
+                if (text_bytes > 0)
+                    expect_text(length, TALLY_FIELD_request_model, expected);
+            }
+        encode_watched();
+    }
+    munmap(pages, 2 * TALLY_PAGE_BYTES);
+}
+
 static void cut_fields_are_named(void **state)
 {
     struct tally_usage usage = TALLY_USAGE_INIT;
@@ -270,10 +313,15 @@ static void calls_carry_their_id_and_step(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_known_is_nothing_written), cmocka_unit_test(every_field_by_its_name),
-        cmocka_unit_test(numbers_take_what_they_need),      cmocka_unit_test(out_of_range_is_refused),
-        cmocka_unit_test(text_is_cut_at_a_character),       cmocka_unit_test(cut_fields_are_named),
-        cmocka_unit_test(the_largest_record_fits),          cmocka_unit_test(calls_carry_their_id_and_step),
+        cmocka_unit_test(nothing_known_is_nothing_written),
+        cmocka_unit_test(every_field_by_its_name),
+        cmocka_unit_test(numbers_take_what_they_need),
+        cmocka_unit_test(out_of_range_is_refused),
+        cmocka_unit_test(text_is_cut_at_a_character),
+        cmocka_unit_test(cut_fields_are_named),
+        cmocka_unit_test(text_at_a_pages_end),
+        cmocka_unit_test(the_largest_record_fits),
+        cmocka_unit_test(calls_carry_their_id_and_step),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
