@@ -139,7 +139,7 @@ struct ledger {
 
     char *merge_buffer; /* swapped with a call's buffer when it is merged */
     size_t merge_capacity;
-    int64_t retain_usage_cursor, retain_client_cursor;
+    int64_t retain_usage_cursor, retain_label_cursor, retain_client_cursor;
 
     struct costing costing;
     struct understood understood; /* of the record in `usage`, whose texts may lie in it */

@@ -15,7 +15,11 @@ static int expire(struct ledger *ledger, int64_t before)
     int gone = store_usage_expire(ledger->store, before, &ledger->retain_usage_cursor);
     if (gone)
         return gone < 0 ? gone : 1;
+    gone = store_label_expire(ledger->store, ledger->retain_usage_cursor, &ledger->retain_label_cursor);
+    if (gone)
+        return gone;
     ledger->retain_usage_cursor = 0;
+    ledger->retain_label_cursor = 0;
     gone = store_client_expire(ledger->store, before, &ledger->retain_client_cursor, pinned, ledger);
     if (gone > 0) {
         int result = store_log_expire(ledger->store, before);

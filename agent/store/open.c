@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store/sqlite_store.h"
+#include "store/usage.h"
 
 #define BUSY_TIMEOUT_MS 2000
 /* Of a visitor, who has nothing else to do than wait for the agent. */
@@ -210,7 +210,7 @@ static int read_next_usage_id(struct store *store)
 {
     int64_t id = 0;
     int result = query_number(store,
-                              "SELECT max(coalesce((SELECT max(id) FROM usage), 0),"
+                              "SELECT max(coalesce((SELECT max(id) FROM usage_rows), 0),"
                               " coalesce((SELECT value FROM meta WHERE key='last_usage_id'), 0))",
                               &id);
     store->next_usage_id = id + 1;
@@ -321,6 +321,7 @@ void store_close(struct store *store)
     for (int i = 0; i < STATEMENTS; i++)
         sqlite3_finalize(store->statements[i]);
     sqlite3_close(store->database);
+    store_labels_free(store);
     free(store);
 }
 
@@ -403,5 +404,6 @@ void store_rollback(struct store *store)
         memcpy(store->error, error, sizeof(error));
     }
     store->next_usage_id = store->next_usage_id_at_begin;
+    store_labels_forget(store); /* some may have been of this transaction */
     store->in_transaction = false;
 }

@@ -4,14 +4,7 @@
 
 #include "store/sqlite_store.h"
 
-/* ids of the slice that are to go; -1 on error. */
-struct slice {
-    int64_t ids[STORE_SLICE_ROWS];
-    int count;
-    int64_t last; /* the highest id looked at */
-};
-
-static int read_slice(struct store *store, sqlite3_stmt *statement, struct slice *slice)
+int store_slice_read(struct store *store, sqlite3_stmt *statement, struct slice *slice)
 {
     int result;
     while ((result = store_step(store, statement)) > 0) {
@@ -22,7 +15,7 @@ static int read_slice(struct store *store, sqlite3_stmt *statement, struct slice
     return result;
 }
 
-static int delete_id(struct store *store, enum statement which, const char *sql, int64_t id)
+int store_slice_delete(struct store *store, enum statement which, const char *sql, int64_t id)
 {
     sqlite3_stmt *statement = store_statement(store, which, sql);
     if (!statement)
@@ -43,19 +36,34 @@ static int keep_last_id(struct store *store)
     return store_run(store, statement);
 }
 
+static int delete_row(struct store *store, int64_t id)
+{
+    static const struct {
+        enum statement which;
+        const char *sql;
+    } parts[] = {{STATEMENT_EXPIRE_USAGE, "DELETE FROM usage_rows WHERE id=?"},
+                 {STATEMENT_EXPIRE_TEXTS, "DELETE FROM usage_texts WHERE id=?"},
+                 {STATEMENT_EXPIRE_CALLS, "DELETE FROM usage_calls WHERE id=?"}};
+    int result = 0;
+    for (size_t i = 0; !result && i < sizeof(parts) / sizeof(parts[0]); i++)
+        result = store_slice_delete(store, parts[i].which, parts[i].sql, id);
+    return result;
+}
+
 int store_usage_expire(struct store *store, int64_t before_unix_ns, int64_t *cursor)
 {
     struct slice slice = {.count = 0, .last = *cursor};
-    sqlite3_stmt *statement = store_statement(
-        store, STATEMENT_EXPIRE_SLICE, "SELECT id,time_unix_ns<? FROM usage WHERE id>? ORDER BY id LIMIT ?");
+    sqlite3_stmt *statement =
+        store_statement(store, STATEMENT_EXPIRE_SLICE,
+                        "SELECT id,time_unix_ns<? FROM usage_rows WHERE id>? ORDER BY id LIMIT ?");
     if (!statement)
         return -ENOMEM;
     sqlite3_bind_int64(statement, 1, before_unix_ns);
     sqlite3_bind_int64(statement, 2, *cursor);
     sqlite3_bind_int64(statement, 3, STORE_SLICE_ROWS);
-    int result = read_slice(store, statement, &slice);
+    int result = store_slice_read(store, statement, &slice);
     for (int i = 0; !result && i < slice.count; i++)
-        result = delete_id(store, STATEMENT_EXPIRE_USAGE, "DELETE FROM usage WHERE id=?", slice.ids[i]);
+        result = delete_row(store, slice.ids[i]);
     if (!result && slice.count)
         result = keep_last_id(store);
     *cursor = slice.last;
@@ -100,12 +108,13 @@ int store_client_expire(struct store *store, int64_t before_unix_ns, int64_t *cu
     sqlite3_bind_int64(statement, 1, before_unix_ns);
     sqlite3_bind_int64(statement, 2, *cursor);
     sqlite3_bind_int64(statement, 3, STORE_SLICE_ROWS);
-    int result = read_slice(store, statement, &slice);
+    int result = store_slice_read(store, statement, &slice);
     int gone = 0;
     for (int i = 0; !result && i < slice.count; i++) {
         if (pinned(context, slice.ids[i]))
             continue;
-        result = delete_id(store, STATEMENT_EXPIRE_CLIENT, "DELETE FROM clients WHERE id=?", slice.ids[i]);
+        result = store_slice_delete(store, STATEMENT_EXPIRE_CLIENT, "DELETE FROM clients WHERE id=?",
+                                    slice.ids[i]);
         gone++;
     }
     *cursor = slice.last;

@@ -1,9 +1,10 @@
 /* schema.c: the versions of usage.db's schema, and how one becomes the next. PRAGMA
- * user_version says which a file has; each step is one transaction. A version once released is never edited. */
+ * user_version says which a file has; each step is one transaction, or, where rows are moved, several. A version once
+ * released is never edited. */
 #include <errno.h>
 #include <stdio.h>
 
-#include "store/sqlite_store.h"
+#include "store/usage.h"
 
 #define APPLICATION_ID 0x544c4c59 /* "TLLY": file(1) and we ourselves know the file by it */
 
@@ -14,8 +15,16 @@ static const char *const versions[] = {
 /* 2 */
 #include "store/schema_v2.sql.inc"
     ,
+/* 3 */
+#include "store/schema_v3.sql.inc"
+    ,
+/* 4 */
+#include "store/schema_v4.sql.inc"
+    ,
 };
-#define VERSION_NEWEST ((int)(sizeof(versions) / sizeof(versions[0])))
+/* Whose rows are still to be moved before it becomes the next. */
+#define VERSION_ON_THE_MOVE 3
+#define VERSION_NEWEST      ((int)(sizeof(versions) / sizeof(versions[0])))
 
 static int read_pragma(struct store *store, const char *sql, int64_t *value)
 {
@@ -53,25 +62,35 @@ static int read_version(struct store *store, int64_t *version)
     return 0;
 }
 
-static int migrate_one(struct store *store, bool *newest)
+static int next_version(struct store *store, int version)
 {
     char finish[128];
+    snprintf(finish, sizeof(finish), "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID,
+             version + 1);
+    return sqlite3_exec(store->database, versions[version], NULL, NULL, NULL) ||
+                   sqlite3_exec(store->database, finish, NULL, NULL, NULL)
+               ? store_fail(store, "migrate the schema")
+               : 0;
+}
+
+static int migrate_one(struct store *store, bool *newest)
+{
     int64_t version = 0;
     if (sqlite3_exec(store->database, "BEGIN IMMEDIATE", NULL, NULL, NULL))
         return store_fail(store, "begin a transaction");
     int result = read_version(store, &version);
     *newest = version == VERSION_NEWEST;
-    if (!result && !*newest) {
-        snprintf(finish, sizeof(finish), "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID,
-                 (int)version + 1);
-        if (sqlite3_exec(store->database, versions[version], NULL, NULL, NULL) ||
-            sqlite3_exec(store->database, finish, NULL, NULL, NULL))
-            result = store_fail(store, "migrate the schema");
-    }
+    int moved = result || version != VERSION_ON_THE_MOVE ? 0 : store_convert(store);
+    if (moved < 0)
+        result = moved;
+    if (!result && !moved && !*newest)
+        result = next_version(store, (int)version);
     if (!result && sqlite3_exec(store->database, "COMMIT", NULL, NULL, NULL))
         result = store_fail(store, "commit the schema");
-    if (result)
+    if (result) {
         sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+        store_labels_forget(store);
+    }
     return result;
 }
 

@@ -16,7 +16,11 @@ enum statement {
     STATEMENT_USAGE_AMENDABLE,
     STATEMENT_USAGE_COUNT_AMENDABLE,
     STATEMENT_USAGE_EACH,
-    STATEMENT_USAGE_REPRICE,
+    STATEMENT_TEXTS_PUT,
+    STATEMENT_CALL_OF_ROW_PUT,
+    STATEMENT_LABEL_INSERT,
+    STATEMENT_CONVERT_EACH,
+    STATEMENT_CONVERT_DELETE,
     STATEMENT_ROLLUP_ADD,
     STATEMENT_ROLLUP_DELETE,
     STATEMENT_PRICE_LIST_FIND,
@@ -46,6 +50,10 @@ enum statement {
     STATEMENT_LOSS_ADD,
     STATEMENT_EXPIRE_SLICE,
     STATEMENT_EXPIRE_USAGE,
+    STATEMENT_EXPIRE_TEXTS,
+    STATEMENT_EXPIRE_CALLS,
+    STATEMENT_EXPIRE_LABEL_SLICE,
+    STATEMENT_EXPIRE_LABEL,
     STATEMENT_EXPIRE_LAST_ID,
     STATEMENT_EXPIRE_CLIENT_SLICE,
     STATEMENT_EXPIRE_CLIENT,
@@ -53,6 +61,8 @@ enum statement {
     STATEMENT_EXPIRE_LOGS,
     STATEMENTS
 };
+
+struct label_memory;
 
 struct store {
     sqlite3 *database;
@@ -62,6 +72,7 @@ struct store {
     char instance[17];
     int64_t next_usage_id; /* given out here, so that an id never comes twice, whatever retention deletes */
     int64_t next_usage_id_at_begin;
+    struct label_memory *labels; /* labels.c; NULL: not yet */
     bool in_transaction;
     char path[4096];
     char error[4096 + 1024];
@@ -85,6 +96,17 @@ int store_refuse(struct store *store, int error, const char *format, ...)
 int store_migrate(struct store *store);
 /* 0 if it has the newest version already. */
 int store_check_version(struct store *store);
+/* Move some rows out of the table of the second schema (convert.c), within a transaction: 1; 0: there is none left. */
+int store_convert(struct store *store);
+
+/* What retention looks at in one transaction (retention.c): rows of (id, whether it is to go). */
+struct slice {
+    int64_t ids[STORE_SLICE_ROWS]; /* that are to go */
+    int count;
+    int64_t last; /* the highest id looked at */
+};
+int store_slice_read(struct store *store, sqlite3_stmt *statement, struct slice *slice);
+int store_slice_delete(struct store *store, enum statement which, const char *sql, int64_t id);
 
 /* All bindings are NULL when a statement is handed out: what is unknown needs no call. */
 static inline void bind_text(sqlite3_stmt *statement, int column, struct text text)

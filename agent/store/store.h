@@ -52,7 +52,7 @@ typedef int (*store_take_priced)(void *context, int64_t usage_id, const struct u
                                  struct text service);
 int store_usage_each(struct store *store, int64_t since_unix_ns, int64_t until_unix_ns,
                      store_take_priced take, void *context);
-/* Texts, numbers and cost of a row; what it says of its call's records stays. */
+/* Texts, numbers and cost of a row as it was handed to take; what it says of its call's records stays. */
 int store_usage_reprice(struct store *store, int64_t usage_id, const struct usage_row *row);
 /* How many rows are amendable. */
 int store_usage_count_amendable(struct store *store, int64_t *count);
@@ -114,6 +114,9 @@ const char *store_instance(const struct store *store);
 /* Look at the slice of rows with ids above *cursor and delete those older than before_unix_ns; moves *cursor past
  * the slice. Returns how many went. */
 int store_usage_expire(struct store *store, int64_t before_unix_ns, int64_t *cursor);
+/* After that: labels that no row names any more. passed: where the cursor above was when nothing was left to go. Moves *cursor;
+ * returns 1 if there may be more. */
+int store_label_expire(struct store *store, int64_t passed, int64_t *cursor);
 /* The same for ended clients that no lane, call or child refers to. pinned: those that memory refers to. */
 typedef bool (*store_client_pinned)(void *context, int64_t client_id);
 int store_client_expire(struct store *store, int64_t before_unix_ns, int64_t *cursor,
