@@ -139,24 +139,31 @@ static struct label *find(struct label_memory *memory, const struct content *con
     return NULL;
 }
 
-/* In the place of the one in its set that was not asked for longest. Without memory for it: next time. */
+/* Its own, if it has come of age; a free one; or that which was not asked for longest. */
+static struct label *place_for(struct label_memory *memory, const struct content *content, uint64_t hash)
+{
+    struct label *set = memory->labels[hash % SETS];
+    struct label *label = find(memory, content, hash);
+    if (label)
+        return label;
+    label = set;
+    for (int way = 0; way < WAYS && label->content; way++)
+        if (!set[way].content || memory->now - set[way].used > memory->now - label->used)
+            label = &set[way];
+    return label;
+}
+
+/* Without memory for it: next time. */
 static void remember(struct store *store, const struct content *content, uint64_t hash, int64_t id,
                      int64_t usage_id)
 {
     struct label_memory *memory = store->labels;
-    if (memory->bytes + content->length > BYTES_MAX)
-        store_labels_forget(store);
-    struct label *set = memory->labels[hash % SETS];
-    struct label *label = find(memory, content, hash); /* one that has come of age */
-    for (int way = 0; way < WAYS && !label; way++)
-        if (!set[way].content)
-            label = &set[way];
-    for (int way = 0; way < WAYS && (!label || label->content); way++)
-        if (!label || memory->now - set[way].used > memory->now - label->used)
-            label = &set[way];
     char *bytes = malloc(content->length);
     if (!bytes)
         return;
+    if (memory->bytes + content->length > BYTES_MAX)
+        store_labels_forget(store);
+    struct label *label = place_for(memory, content, hash);
     memory->bytes -= label->content ? label->length : 0;
     free(label->content);
     memcpy(bytes, content->bytes, content->length);

@@ -225,7 +225,7 @@ static void age(const struct scene *scene)
     snprintf(path, sizeof path, "%s/usage.db", scene->room->state);
     assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
     assert_int_equal(sqlite3_exec(database,
-                                  "UPDATE usage SET time_unix_ns = time_unix_ns - 864000000000000;"
+                                  "UPDATE usage_rows SET time_unix_ns = time_unix_ns - 864000000000000;"
                                   "PRAGMA wal_checkpoint(TRUNCATE)",
                                   NULL, NULL, NULL),
                      SQLITE_OK);

@@ -204,7 +204,7 @@ static void a_report_says_what_it_cannot_show(void **state)
         free(command_expect_success(
             room, "record --provider a --request-model b --user bob --start-time 2026-11-22T10:30:00Z"));
     free(command_expect_success(room, "recover"));
-    command_change_database(room, "DELETE FROM usage WHERE id < 3");
+    command_change_database(room, "DELETE FROM usage_rows WHERE id < 3");
     cJSON *json = command_expect_json(room, "report --by user --since 2026-11-22 --json", 0);
     assert_int_equal(command_number(json, "calls_without_raw_rows"), 2);
     assert_string_equal(cJSON_GetObjectItem(json, "raw_since")->valuestring, "2026-11-22T11:00:00Z");

@@ -490,7 +490,7 @@ static void what_was_not_understood_is_named_until_it_is_filled_in(void **state)
     assert_true(doctor_says(room, "1 calls of provider p came with a usage object of an unknown shape"));
     assert_true(doctor_says(room, "a newer tallyd may understand it"));
     command_change_database(
-        room, "UPDATE usage SET usage_json = '{\"prompt_tokens\":100,\"completion_tokens\":10}'");
+        room, "UPDATE usage_texts SET usage_json = '{\"prompt_tokens\":100,\"completion_tokens\":10}'");
     assert_true(doctor_says(room, "'tally reprice' fills in what it says"));
     free(command_expect_success(room, "reprice --since 1h"));
     books_expect_text(room, "200000000", COSTS);
@@ -509,7 +509,7 @@ static void a_database_of_another_version_is_named(void **state)
     call(room);
     agent_stop(room);
     for (int newer = 0; newer < 2; newer++) {
-        command_change_database(room, newer ? "PRAGMA user_version=3"
+        command_change_database(room, newer ? "PRAGMA user_version=5"
                                             : "PRAGMA user_version=1; DROP TABLE price_tables;"
                                               "ALTER TABLE usage_hourly DROP COLUMN cost_millions");
         for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {

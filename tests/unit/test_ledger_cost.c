@@ -250,10 +250,12 @@ static void history_is_priced_anew(void **state)
     kit_drain(kit);
     /* As a row of the first schema, whose object nobody had understood. */
     kit_sql(kit,
-            "INSERT INTO "
-            "usage(id,client_id,lane_id,sequence,time_unix_ns,provider,request_model,start_time_unix_ns,"
-            "status,usage_json) SELECT 1000,client_id,lane_id,0,time_unix_ns,'p','m',start_time_unix_ns,'ok',"
-            "'{\"prompt_tokens\":100,\"completion_tokens\":10,\"total_tokens\":110}' FROM usage WHERE id=1;"
+            "INSERT INTO usage_labels(id,first_usage_id,provider,request_model,status,flags) "
+            "VALUES(1000,1,'p','m','ok',0);"
+            "INSERT INTO usage_rows(id,label_id,client_id,lane_id,sequence,time_unix_ns) "
+            "SELECT 1000,1000,client_id,lane_id,0,time_unix_ns FROM usage WHERE id=1;"
+            "INSERT INTO usage_texts(id,usage_json) VALUES(1000,"
+            "'{\"prompt_tokens\":100,\"completion_tokens\":10,\"total_tokens\":110}');"
             "UPDATE usage_hourly SET "
             "calls=calls+1,input_tokens_unknown=1,output_tokens_unknown=1,duration_unknown="
             "duration_unknown+1,cost_unknown=cost_unknown+1 WHERE provider='p' AND request_model='m'");
@@ -365,7 +367,7 @@ static void prices_of_no_database(void **state)
     options.state_directory = kit->folder;
     assert_int_equal(reprice(&options, &outcome, error), -ENOTSUP);
     assert_non_null(strstr(error, "start tallyd"));
-    kit_sql(kit, "PRAGMA user_version=2");
+    kit_sql(kit, "PRAGMA user_version=4");
 }
 
 int main(void)
