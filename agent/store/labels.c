@@ -241,7 +241,9 @@ int store_label_expire(struct store *store, int64_t passed, int64_t *cursor)
     sqlite3_bind_int64(statement, 2, *cursor);
     sqlite3_bind_int64(statement, 3, passed - ROWS_MAX);
     sqlite3_bind_int64(statement, 4, STORE_SLICE_ROWS);
-    int result = store_slice_read(store, statement, &slice);
+    int result = store_usage_flush(store);
+    if (!result)
+        result = store_slice_read(store, statement, &slice);
     for (int i = 0; !result && i < slice.count; i++)
         result = store_slice_delete(store, STATEMENT_EXPIRE_LABEL, "DELETE FROM usage_labels WHERE id=?",
                                     slice.ids[i]);

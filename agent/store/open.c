@@ -373,6 +373,8 @@ int store_begin(struct store *store)
         return result;
     store->in_transaction = true;
     store->next_usage_id_at_begin = store->next_usage_id;
+    store->batch.count = 0;
+    store->batch.newest = -1;
     result = check_epoch(store);
     if (result)
         store_rollback(store);
@@ -384,7 +386,9 @@ int store_commit(struct store *store)
     sqlite3_stmt *statement = store_statement(store, STATEMENT_COMMIT, "COMMIT");
     if (!statement)
         return -ENOMEM;
-    int result = store_run(store, statement);
+    int result = store_usage_flush(store);
+    if (!result)
+        result = store_run(store, statement);
     if (!result)
         store->in_transaction = false;
     return result;

@@ -2,7 +2,7 @@
  * with commit order, so no index on time is needed, which every insertion would pay for. */
 #include <errno.h>
 
-#include "store/sqlite_store.h"
+#include "store/usage.h"
 
 int store_slice_read(struct store *store, sqlite3_stmt *statement, struct slice *slice)
 {
@@ -61,7 +61,9 @@ int store_usage_expire(struct store *store, int64_t before_unix_ns, int64_t *cur
     sqlite3_bind_int64(statement, 1, before_unix_ns);
     sqlite3_bind_int64(statement, 2, *cursor);
     sqlite3_bind_int64(statement, 3, STORE_SLICE_ROWS);
-    int result = store_slice_read(store, statement, &slice);
+    int result = store_usage_flush(store);
+    if (!result)
+        result = store_slice_read(store, statement, &slice);
     for (int i = 0; !result && i < slice.count; i++)
         result = delete_row(store, slice.ids[i]);
     if (!result && slice.count)

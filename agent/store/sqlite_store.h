@@ -12,6 +12,9 @@ enum statement {
     STATEMENT_COMMIT,
     STATEMENT_ROLLBACK,
     STATEMENT_USAGE_INSERT,
+    STATEMENT_USAGE_BATCH,
+    STATEMENT_USAGE_BATCH_FEW,
+    STATEMENT_USAGE_END,
     STATEMENT_USAGE_UPDATE,
     STATEMENT_USAGE_AMENDABLE,
     STATEMENT_USAGE_COUNT_AMENDABLE,
@@ -64,6 +67,20 @@ enum statement {
 
 struct label_memory;
 
+/* Rows of this transaction that are still to be written (usage.c). */
+#define USAGE_BATCH 16
+#define USAGE_CELLS 21 /* columns of usage_rows but the id */
+struct usage_cells {
+    int64_t of[USAGE_CELLS];
+    uint32_t known; /* bit n: of[n] is not NULL */
+};
+struct usage_batch {
+    struct usage_cells cells[USAGE_BATCH];
+    int count;
+    int64_t first_id; /* of cells[0] */
+    int64_t newest;   /* id in the table, of this transaction's sight; -1: not looked yet */
+};
+
 struct store {
     sqlite3 *database;
     sqlite3_stmt *statements[STATEMENTS]; /* prepared at first use, kept */
@@ -73,6 +90,7 @@ struct store {
     int64_t next_usage_id; /* given out here, so that an id never comes twice, whatever retention deletes */
     int64_t next_usage_id_at_begin;
     struct label_memory *labels; /* labels.c; NULL: not yet */
+    struct usage_batch batch;
     bool in_transaction;
     char path[4096];
     char error[4096 + 1024];

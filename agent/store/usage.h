@@ -30,33 +30,13 @@
     Y(trace_id)                                                                                              \
     Y(span_id)                                                                                               \
     Y(tags)
-/* Beside them a row has start_time_unix_ns, as since_start_ns, and a label status, http_status and flags. */
-#define ROW_NUMBERS(Y)                                                                                       \
-    Y(duration_ns)                                                                                           \
-    Y(input_tokens)                                                                                          \
-    Y(output_tokens)                                                                                         \
-    Y(cache_read_tokens)                                                                                     \
-    Y(cache_write_5m_tokens)                                                                                 \
-    Y(cache_write_1h_tokens)                                                                                 \
-    Y(reasoning_tokens)                                                                                      \
-    Y(input_audio_tokens)                                                                                    \
-    Y(output_audio_tokens)                                                                                   \
-    Y(input_image_tokens)                                                                                    \
-    Y(output_image_tokens)                                                                                   \
-    Y(time_to_first_token_ns)                                                                                \
-    Y(provider_cost_picodollars)
+/* All numbers stand in the row but status, http_status and flags, which are the label's; start_time_unix_ns as since_start_ns. */
 
 /* No field may be in none of them, or in two. */
 #define TALLY_Y(name) +(UINT64_C(1) << USAGE_TEXT_##name)
 _Static_assert((0 LABEL_TEXTS(TALLY_Y) OWN_TEXTS(TALLY_Y)) == (UINT64_C(1) << USAGE_TEXTS) - 1,
                "every text stands in one table");
 #undef TALLY_Y
-#define TALLY_Y(name) +(UINT64_C(1) << USAGE_NUMBER_##name)
-_Static_assert((0 ROW_NUMBERS(TALLY_Y) TALLY_Y(start_time_unix_ns) TALLY_Y(status) TALLY_Y(http_status)
-                    TALLY_Y(flags)) == (UINT64_C(1) << USAGE_NUMBERS) - 1,
-               "every number stands in one table");
-#undef TALLY_Y
-
 /* "ok", ... */
 const char *store_status_name(int64_t status);
 /* "a,b,c" for a mask of truncated columns; NULL for 0. */
@@ -65,6 +45,8 @@ const char *store_names_of(uint64_t mask, char buffer[NAMES_BYTES]);
 
 /* The label for this row. usage_id: the highest id that is in use by now, this row's if it is new. Within a transaction. */
 int store_label(struct store *store, const struct usage_row *row, int64_t usage_id, int64_t *label_id);
+/* Rows that wait to be written: before any are read or changed, and before the commit. */
+int store_usage_flush(struct store *store);
 /* Labels made in a transaction that did not come to its end are none. */
 void store_labels_forget(struct store *store);
 void store_labels_free(struct store *store);

@@ -126,7 +126,9 @@ int store_usage_amendable(struct store *store, const uint8_t call_id[16], store_
     if (!statement)
         return -ENOMEM;
     bind_id(statement, 1, call_id);
-    int result = store_step(store, statement);
+    int result = store_usage_flush(store);
+    if (!result)
+        result = store_step(store, statement);
     if (result <= 0)
         return result;
     struct usage_row row;
@@ -151,6 +153,9 @@ int store_usage_each(struct store *store, int64_t since_unix_ns, int64_t until_u
         return -ENOMEM;
     sqlite3_bind_int64(statement, 1, since_unix_ns);
     sqlite3_bind_int64(statement, 2, until_unix_ns);
+    result = store_usage_flush(store);
+    if (result)
+        return result;
     while ((result = store_step(store, statement)) > 0) {
         struct usage_row row;
         struct usage_room room;
