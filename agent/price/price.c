@@ -112,6 +112,8 @@ static const struct price_cell *own_cell(const struct price_result *terms, enum 
 {
     const struct price_entry *entry = terms->entry;
     enum price_service service = terms->service;
+    if (!(entry->rates >> rate & 1))
+        return NULL;
     bool standard = service != SERVICE_ULTRAFAST || rate >= RATE_input_image;
     const struct price_cell *off_peak =
         terms->off_peak ? price_entry_cell(entry, rate, PRICE_TIER_OFF_PEAK, SERVICE_STANDARD) : NULL;

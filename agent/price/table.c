@@ -78,6 +78,8 @@ int price_table_index(struct price_table *table, char error[PRICE_ERROR_BYTES])
         entry->next = *slot;
         *slot = i + 1;
         entry->cells = entry->cell_count ? table->cells + entry->first_cell : NULL;
+        for (unsigned cell = 0; cell < entry->cell_count; cell++)
+            entry->rates |= UINT64_C(1) << entry->cells[cell].rate;
         entry->factors = entry->factor_count ? table->factors + entry->first_factor : NULL;
         entry->windows = entry->window_count ? table->windows + entry->first_window : NULL;
     }
@@ -87,6 +89,8 @@ int price_table_index(struct price_table *table, char error[PRICE_ERROR_BYTES])
 const struct price_cell *price_entry_cell(const struct price_entry *entry, enum price_rate rate,
                                           unsigned tier, enum price_service service)
 {
+    if (!(entry->rates >> rate & 1))
+        return NULL;
     for (unsigned i = 0; i < entry->cell_count; i++) {
         const struct price_cell *cell = &entry->cells[i];
         if (cell->rate == rate && cell->tier == tier && cell->service == service)

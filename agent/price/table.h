@@ -52,6 +52,7 @@ struct price_entry {
     struct price_text date;     /* when they were so, "2026-08"; "" */
     struct price_text note;     /* for people; "" */
     const struct price_cell *cells;
+    uint64_t rates; /* bit n: some cell is of rate n; most calls ask for rates that an entry does not have */
     const struct price_factor *factors;
     const struct price_window *windows;            /* when its off-peak prices hold */
     size_t first_cell, first_factor, first_window; /* read.c's: where they are while the lists still grow */

@@ -58,13 +58,14 @@ static void put(struct content *content, const void *bytes, size_t length)
     content->length += (uint32_t)length;
 }
 
-static void put_text(struct content *content, struct text text)
+/* bit: of the text in the mask that stands before them all; those that are unknown take nothing else. */
+static void put_text(struct content *content, uint32_t *mask, uint32_t bit, struct text text)
 {
-    uint16_t length =
-        text.data ? (uint16_t)(text.length < CONTENT_MAX ? text.length : CONTENT_MAX) : UINT16_MAX;
-    put(content, &length, sizeof(length));
-    if (text.data && text.length)
-        put(content, text.data, text.length);
+    if (!text.data)
+        return;
+    *mask |= bit;
+    put(content, &text.length, sizeof(text.length));
+    put(content, text.data, text.length);
 }
 
 /* The numbers of a label: NULL is -1, which none of them is. */
@@ -87,13 +88,19 @@ static struct label_numbers numbers_of(const struct usage_row *row)
 
 static void content_of(const struct usage_row *row, struct content *content)
 {
-    struct label_numbers numbers = numbers_of(row);
-    content->length = 0;
-    put(content, &numbers, sizeof(numbers));
-#define TALLY_Y(name) put_text(content, row->values->texts[USAGE_TEXT_##name]);
+    struct {
+        struct label_numbers numbers;
+        uint64_t texts;
+    } head = {.numbers = numbers_of(row)};
+    uint32_t mask = 0;
+    uint32_t bit = 1;
+    content->length = sizeof(head);
+#define TALLY_Y(name) put_text(content, &mask, bit <<= 1, row->values->texts[USAGE_TEXT_##name]);
     LABEL_TEXTS(TALLY_Y)
 #undef TALLY_Y
-    put_text(content, row->cost_basis);
+    put_text(content, &mask, 1, row->cost_basis);
+    head.texts = mask;
+    memcpy(content->bytes, &head, sizeof(head));
 }
 
 /* Chosen contents can at worst fall into one set, and then make labels: no more than new ones would. */
