@@ -264,6 +264,46 @@ static void an_id_never_comes_twice(void **state)
     kit_expect(kit, "SELECT id FROM usage", "11");
 }
 
+/* However many rows a transaction has, whichever columns they have: each its id, and its own values. */
+static void ids_count_on_in_transactions_of_all_sizes(void **state)
+{
+    struct kit *kit = *state;
+    int64_t now = KIT_TIME;
+    uint32_t rows = 0;
+    kit->options.retention_ns = 100 * SECOND;
+    kit_restart(kit);
+    add_client(kit, 0, 's', 1, -1);
+    for (int size = 1; size <= 40; size++) {
+        for (int i = 0; i < size; i++) {
+            struct pen p = pen(TALLY_KIND_USAGE, 0, now);
+            pen_u32(&p, TALLY_FIELD_input_tokens, ++rows);
+            if (size % 3 == 0 && i == size / 2) /* a column that few have */
+                pen_u32(&p, TALLY_FIELD_input_audio_tokens, rows);
+            if (i % 7 == 2)
+                pen_text(&p, TALLY_FIELD_user, "u");
+            tape_add(kit, 0, &p);
+        }
+        if (size % 4 == 1) { /* a first attempt comes to nothing */
+            kit_feed(kit, 0, -1);
+            ledger_abandon(kit->ledger);
+        }
+        kit_drain(kit);
+        if (size % 10 == 5) { /* the newest go */
+            char *sum = kit_ask(kit, "SELECT count(*),sum(input_tokens<>id),sum(id<>1+(SELECT count(*) FROM"
+                                     " usage v WHERE v.id<u.id)+(SELECT min(id)-1 FROM usage)) FROM usage u");
+            assert_string_equal(strchr(sum, '|'), "|0|0");
+            sqlite3_free(sum);
+            kit_expect(kit, "SELECT count(*) FROM usage WHERE input_audio_tokens<>input_tokens", "0");
+            now += 200 * SECOND;
+            retain_all(kit, now);
+            kit_expect(kit, "SELECT count(*) FROM usage", "0");
+            kit_expect(kit, "SELECT count(*) FROM usage_texts", "0");
+        }
+    }
+    kit_expect(kit, "SELECT count(*),sum(input_tokens<>id),count(user) FROM usage", "190|0|28");
+    kit_expect(kit, "SELECT sum(calls),sum(input_tokens) FROM usage_hourly", "820|336610");
+}
+
 static void no_retention_keeps_all(void **state)
 {
     struct kit *kit = *state;
@@ -291,6 +331,7 @@ int main(void)
         kit_test(money_of_many_calls_stays_whole),
         kit_test(old_rows_go_and_rollups_stay),
         kit_test(an_id_never_comes_twice),
+        kit_test(ids_count_on_in_transactions_of_all_sizes),
         kit_test(no_retention_keeps_all),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
