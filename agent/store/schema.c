@@ -21,6 +21,9 @@ static const char *const versions[] = {
 /* 4 */
 #include "store/schema_v4.sql.inc"
     ,
+/* 5 */
+#include "store/schema_v5.sql.inc"
+    ,
 };
 /* Whose rows are still to be moved before it becomes the next. */
 #define VERSION_ON_THE_MOVE 3

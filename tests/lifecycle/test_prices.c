@@ -509,7 +509,7 @@ static void a_database_of_another_version_is_named(void **state)
     call(room);
     agent_stop(room);
     for (int newer = 0; newer < 2; newer++) {
-        command_change_database(room, newer ? "PRAGMA user_version=5"
+        command_change_database(room, newer ? "PRAGMA user_version=6"
                                             : "PRAGMA user_version=1; DROP TABLE price_tables;"
                                               "ALTER TABLE usage_hourly DROP COLUMN cost_millions");
         for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {

@@ -301,6 +301,21 @@ static inline void kit_expect_rollup_exact(struct kit *kit)
     assert_string_equal(kept, counted);
     sqlite3_free(kept);
     sqlite3_free(counted);
+    kit_expect(
+        kit,
+        "SELECT count(*) FROM (SELECT * FROM usage_daily EXCEPT SELECT hour_unix_s/86400*86400,provider,"
+        "request_model,service,team,project,key_fingerprint,status,sum(calls),sum(input_tokens),"
+        "sum(output_tokens),sum(cache_read_tokens),sum(cache_write_5m_tokens),sum(cache_write_1h_tokens),"
+        "sum(reasoning_tokens),sum(input_audio_tokens),sum(output_audio_tokens),sum(input_image_tokens),"
+        "sum(output_image_tokens),sum(duration_ns),sum(input_tokens_unknown),sum(output_tokens_unknown),"
+        "sum(duration_unknown),sum(estimated),sum(provider_cost_picodollars),sum(provider_cost_calls),"
+        "sum(cost_picodollars),sum(cost_unknown),sum(provider_cost_millions),sum(cost_millions) FROM "
+        "usage_hourly GROUP BY 1,2,3,4,5,6,7,8)",
+        "0");
+    kit_expect(kit,
+               "SELECT (SELECT ifnull(sum(calls),0) FROM usage_daily)=(SELECT ifnull(sum(calls),0) FROM "
+               "usage_hourly)",
+               "1");
 }
 
 /* ---- usual records ---- */

@@ -367,7 +367,7 @@ static void prices_of_no_database(void **state)
     options.state_directory = kit->folder;
     assert_int_equal(reprice(&options, &outcome, error), -ENOTSUP);
     assert_non_null(strstr(error, "start tallyd"));
-    kit_sql(kit, "PRAGMA user_version=4");
+    kit_sql(kit, "PRAGMA user_version=5");
 }
 
 int main(void)

@@ -275,6 +275,7 @@ static char *whole_database(struct kit *kit)
         "SELECT * FROM lane_clients",
         "SELECT * FROM open_calls",
         "SELECT * FROM usage_hourly",
+        "SELECT * FROM usage_daily",
         "SELECT arena_id,lane,client_id,cause,numbered,records,detail FROM losses ORDER BY 1,2,3,4",
         ("SELECT client_id,lane_id,sequence,time_unix_ns,call_id,call_step,call_records,call_records_total,"
          "field_steps,amendable,provider,input_tokens,output_tokens,start_time_unix_ns,duration_ns,status,"

@@ -54,9 +54,9 @@ static void a_new_database(void **state)
         assert_int_equal(mode_of(kit, "-wal"), 0640);
         assert_int_equal(mode_of(kit, "-shm"), 0640);
         kit_expect(kit, "SELECT * FROM pragma_application_id,pragma_user_version,pragma_journal_mode",
-                   "1414286425|4|wal");
+                   "1414286425|5|wal");
         kit_expect(kit, "SELECT value FROM meta WHERE key='epoch'", "1");
-        kit_expect(kit, "SELECT count(*) FROM sqlite_master WHERE type='table'", "14");
+        kit_expect(kit, "SELECT count(*) FROM sqlite_master WHERE type='table'", "15");
         store_close(store);
         sqlite3_close(kit->reader);
         kit->reader = NULL;
@@ -85,7 +85,7 @@ static void a_newer_schema_is_refused(void **state)
 {
     struct kit *kit = *state;
     store_close(open_store(kit));
-    kit_sql(kit, "PRAGMA user_version=5");
+    kit_sql(kit, "PRAGMA user_version=6");
     expect_refused(kit, ENOTSUP, "newer tallyd");
     kit_expect(kit, "SELECT value FROM meta WHERE key='epoch'", "1");
 }
@@ -133,7 +133,7 @@ static void an_interrupted_migration_is_done_again(void **state)
     assert_true(fd >= 0);
     close(fd);
     store_close(open_store(kit));
-    kit_expect(kit, "SELECT * FROM pragma_user_version", "4");
+    kit_expect(kit, "SELECT * FROM pragma_user_version", "5");
 }
 
 /* ---- sums ---- */

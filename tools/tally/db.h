@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define DB_SCHEMA_VERSION 4 /* that the queries of this command are for */
+#define DB_SCHEMA_VERSION 5 /* that the queries of this command are for */
 
 struct db {
     sqlite3 *handle;

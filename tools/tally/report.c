@@ -61,6 +61,7 @@ struct plan {
     bool raw;
     int64_t since_ns; /* as it will be asked */
     int64_t until_ns;
+    bool hours_alone;     /* of the rollups: no whole days */
     bool moved;           /* bounds went out to full hours */
     bool raw_known;       /* the next two were looked up */
     int64_t raw_since_ns; /* raw rows are complete from here on; INT64_MIN: there are none, none is missing */
@@ -130,14 +131,32 @@ static int parse(int argc, char **argv, struct request *request)
 
 /* ---- choosing the source --------------------------------------------------------------------- */
 
-static void bind_bounds(sqlite3_stmt *statement, int64_t since_ns, int64_t until_ns, bool raw)
+/* Hours that any part of the bounds touches. */
+static void hours_of(int64_t since_ns, int64_t until_ns, int64_t hours_s[2])
 {
-    /* Hours that any part of the bounds touches. */
-    int64_t since_s = when_hour_down(since_ns) / WHEN_SECOND_NS;
-    int64_t until_s = until_ns == INT64_MAX ? INT64_MAX : when_hour_up(until_ns) / WHEN_SECOND_NS;
+    hours_s[0] = when_hour_down(since_ns) / WHEN_SECOND_NS;
+    hours_s[1] = until_ns == INT64_MAX ? INT64_MAX : when_hour_up(until_ns) / WHEN_SECOND_NS;
+}
 
-    sqlite3_bind_int64(statement, 1, raw ? since_ns : since_s);
-    sqlite3_bind_int64(statement, 2, raw ? until_ns : until_s);
+static void bind_bounds(sqlite3_stmt *statement, const struct report_query *query, const struct plan *plan)
+{
+    int64_t hours_s[2];
+    int64_t days_s[2];
+
+    if (plan->raw) {
+        sqlite3_bind_int64(statement, 1, plan->since_ns);
+        sqlite3_bind_int64(statement, 2, plan->until_ns);
+        return;
+    }
+    hours_of(plan->since_ns, plan->until_ns, hours_s);
+    if (plan->hours_alone)
+        days_s[0] = days_s[1] = hours_s[1];
+    else
+        report_query_days(query, hours_s[0], hours_s[1], days_s);
+    sqlite3_bind_int64(statement, 1, hours_s[0]);
+    sqlite3_bind_int64(statement, 2, hours_s[1]);
+    sqlite3_bind_int64(statement, 3, days_s[0]);
+    sqlite3_bind_int64(statement, 4, days_s[1]);
 }
 
 /* Raw rows are deleted with age, rollups are not: the newest hour of which rollups count more calls
@@ -152,10 +171,13 @@ static int look_up_raw(struct db *db, struct plan *plan)
         "  WHERE start_time_unix_ns / 1000000000 >= ?1 AND start_time_unix_ns / 1000000000 < ?2 GROUP BY 1) u"
         " ON u.hour = r.hour WHERE r.calls > coalesce(u.calls, 0)";
     sqlite3_stmt *statement = db_prepare(db, sql);
+    int64_t hours_s[2];
 
     if (statement == NULL)
         return EXIT_PROBLEM;
-    bind_bounds(statement, plan->since_ns, plan->until_ns, false);
+    hours_of(plan->since_ns, plan->until_ns, hours_s);
+    sqlite3_bind_int64(statement, 1, hours_s[0]);
+    sqlite3_bind_int64(statement, 2, hours_s[1]);
     int row = db_step(db, statement);
     bool complete = row == 1 && db_is_null(statement, 0);
     if (row == 1 && !complete) {
@@ -219,8 +241,8 @@ static int read_row(struct report_table *report, const struct report_query *quer
     return EXIT_SUCCESS;
 }
 
-static int answer(struct db *db, const struct request *request, const struct plan *plan,
-                  struct report_table *report)
+static int ask(struct db *db, const struct request *request, const struct plan *plan,
+               struct report_table *report)
 {
     char *sql = report_query_sql(&request->query, plan->raw);
     sqlite3_stmt *statement = db_prepare(db, sql);
@@ -230,9 +252,9 @@ static int answer(struct db *db, const struct request *request, const struct pla
     free(sql);
     if (statement == NULL)
         return EXIT_PROBLEM;
-    bind_bounds(statement, plan->since_ns, plan->until_ns, plan->raw);
+    bind_bounds(statement, &request->query, plan);
     for (size_t i = 0; i < request->query.where_count; i++)
-        sqlite3_bind_text(statement, (int)i + 3, request->query.where[i].value, -1, SQLITE_STATIC);
+        sqlite3_bind_text(statement, (int)i + QUERY_VALUE, request->query.where[i].value, -1, SQLITE_STATIC);
     while ((row = db_step(db, statement)) == 1) {
         status = read_row(report, &request->query, statement);
         if (status != EXIT_SUCCESS)
@@ -242,6 +264,30 @@ static int answer(struct db *db, const struct request *request, const struct pla
         status = EXIT_SUCCESS;
     sqlite3_finalize(statement);
     return status;
+}
+
+/* Counts of a row stop at INT64_MAX. A sum of days below it has no such row in it; one that is not is asked for by the
+ * hour, where less is in a row. */
+static bool may_have_stopped(const struct report_table *report)
+{
+    for (size_t i = 0; i < FIGURE_COUNT; i++)
+        if (i != FIGURE_cost_picodollars && i != FIGURE_provider_cost_picodollars &&
+            report->total.value[i] >= INT64_MAX)
+            return true;
+    return false;
+}
+
+static int answer(struct db *db, const struct request *request, struct plan *plan,
+                  struct report_table *report)
+{
+    int status = ask(db, request, plan, report);
+
+    if (status != EXIT_SUCCESS || plan->raw || !may_have_stopped(report))
+        return status;
+    plan->hours_alone = true;
+    report_table_end(report);
+    report_table_begin(report, &request->query);
+    return ask(db, request, plan, report);
 }
 
 /* ---- telling ------------------------------------------------------------------------------------ */

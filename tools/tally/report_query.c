@@ -11,33 +11,33 @@
 #define RAW_TIME(f)      "strftime(" f ", u.start_time_unix_ns / 1000000000, 'unixepoch')"
 
 static const struct dimension dimensions[] = {
-    {"provider", "h.provider", RAW_TEXT("u.provider"), false},
-    {"request_model", "h.request_model", RAW_TEXT("u.request_model"), false},
-    {"service", "h.service", RAW_TEXT("c.service"), false},
-    {"team", "h.team", RAW_TEXT("u.team"), false},
-    {"project", "h.project", RAW_TEXT("u.project"), false},
-    {"key_fingerprint", "h.key_fingerprint", RAW_TEXT("u.key_fingerprint"), false},
-    {"status", "h.status", "u.status", false},
-    {"hour", ROLLUP_TIME(HOUR_FORMAT), RAW_TIME(HOUR_FORMAT), true},
-    {"day", ROLLUP_TIME("'%Y-%m-%d'"), RAW_TIME("'%Y-%m-%d'"), true},
-    {"month", ROLLUP_TIME("'%Y-%m'"), RAW_TIME("'%Y-%m'"), true},
-    {"operation", NULL, RAW_TEXT("u.operation"), false},
-    {"response_model", NULL, RAW_TEXT("u.response_model"), false},
-    {"service_tier", NULL, RAW_TEXT("u.service_tier"), false},
-    {"server_address", NULL, RAW_TEXT("u.server_address"), false},
-    {"error_type", NULL, RAW_TEXT("u.error_type"), false},
-    {"http_status", NULL, RAW_TEXT("u.http_status"), false},
-    {"user", NULL, RAW_TEXT("u.user"), false},
-    {"session", NULL, RAW_TEXT("u.session"), false},
-    {"trace_id", NULL, RAW_TEXT("u.trace_id"), false},
-    {"tags", NULL, RAW_TEXT("u.tags"), false},
-    {"streamed", NULL, "CASE WHEN u.flags & 1 THEN 'yes' ELSE 'no' END", false},
-    {"batch", NULL, "CASE WHEN u.flags & 4 THEN 'yes' ELSE 'no' END", false},
-    {"client_tags", NULL, RAW_TEXT("c.tags"), false},
-    {"host", NULL, RAW_TEXT("c.host"), false},
-    {"pid", NULL, RAW_TEXT("c.pid"), false},
-    {"uid", NULL, RAW_TEXT("c.uid"), false},
-    {"executable", NULL, RAW_TEXT("c.executable"), false},
+    {"provider", "h.provider", RAW_TEXT("u.provider"), false, false},
+    {"request_model", "h.request_model", RAW_TEXT("u.request_model"), false, false},
+    {"service", "h.service", RAW_TEXT("c.service"), false, false},
+    {"team", "h.team", RAW_TEXT("u.team"), false, false},
+    {"project", "h.project", RAW_TEXT("u.project"), false, false},
+    {"key_fingerprint", "h.key_fingerprint", RAW_TEXT("u.key_fingerprint"), false, false},
+    {"status", "h.status", "u.status", false, false},
+    {"hour", ROLLUP_TIME(HOUR_FORMAT), RAW_TIME(HOUR_FORMAT), true, true},
+    {"day", ROLLUP_TIME("'%Y-%m-%d'"), RAW_TIME("'%Y-%m-%d'"), true, false},
+    {"month", ROLLUP_TIME("'%Y-%m'"), RAW_TIME("'%Y-%m'"), true, false},
+    {"operation", NULL, RAW_TEXT("u.operation"), false, false},
+    {"response_model", NULL, RAW_TEXT("u.response_model"), false, false},
+    {"service_tier", NULL, RAW_TEXT("u.service_tier"), false, false},
+    {"server_address", NULL, RAW_TEXT("u.server_address"), false, false},
+    {"error_type", NULL, RAW_TEXT("u.error_type"), false, false},
+    {"http_status", NULL, RAW_TEXT("u.http_status"), false, false},
+    {"user", NULL, RAW_TEXT("u.user"), false, false},
+    {"session", NULL, RAW_TEXT("u.session"), false, false},
+    {"trace_id", NULL, RAW_TEXT("u.trace_id"), false, false},
+    {"tags", NULL, RAW_TEXT("u.tags"), false, false},
+    {"streamed", NULL, "CASE WHEN u.flags & 1 THEN 'yes' ELSE 'no' END", false, false},
+    {"batch", NULL, "CASE WHEN u.flags & 4 THEN 'yes' ELSE 'no' END", false, false},
+    {"client_tags", NULL, RAW_TEXT("c.tags"), false, false},
+    {"host", NULL, RAW_TEXT("c.host"), false, false},
+    {"pid", NULL, RAW_TEXT("c.pid"), false, false},
+    {"uid", NULL, RAW_TEXT("c.uid"), false, false},
+    {"executable", NULL, RAW_TEXT("c.executable"), false, false},
 };
 #define DIMENSION_COUNT (sizeof(dimensions) / sizeof(dimensions[0]))
 
@@ -159,16 +159,41 @@ const struct dimension *report_query_lacking(const struct report_query *query)
     return NULL;
 }
 
+void report_query_days(const struct report_query *query, int64_t since_s, int64_t until_s, int64_t days_s[2])
+{
+    const int64_t day = 86400;
+    bool within = false;
+
+    for (size_t i = 0; i < query->by_count; i++)
+        within = within || query->by[i]->within_days;
+    for (size_t i = 0; i < query->where_count; i++)
+        within = within || query->where[i].dimension->within_days;
+    days_s[0] = until_s;
+    days_s[1] = until_s;
+    if (within || since_s < 0 || since_s > INT64_MAX - day)
+        return;
+    int64_t first = (since_s + day - 1) / day * day;
+    int64_t end = until_s == INT64_MAX ? INT64_MAX : until_s / day * day;
+    if (first < end) {
+        days_s[0] = first;
+        days_s[1] = end;
+    }
+}
+
 static void print_source(FILE *out, const struct report_query *query, bool raw)
 {
     fputs(raw ? " FROM usage u LEFT JOIN clients c ON c.id = u.client_id"
                 " WHERE u.start_time_unix_ns >= ?1 AND u.start_time_unix_ns < ?2"
-              : " FROM usage_hourly h WHERE h.hour_unix_s >= ?1 AND h.hour_unix_s < ?2",
+              : " FROM (SELECT * FROM usage_hourly WHERE hour_unix_s >= ?1 AND hour_unix_s < ?3"
+                " UNION ALL SELECT * FROM usage_daily WHERE day_unix_s >= ?3 AND day_unix_s < ?4"
+                " UNION ALL SELECT * FROM usage_hourly WHERE hour_unix_s >= ?4 AND hour_unix_s < ?2) h"
+                " WHERE true",
           out);
     /* http_status and the like are numbers, what is asked for is text. */
     for (size_t i = 0; i < query->where_count; i++) {
         const struct dimension *dimension = query->where[i].dimension;
-        fprintf(out, " AND CAST(%s AS TEXT) = ?%zu", raw ? dimension->raw : dimension->rollup, i + 3);
+        fprintf(out, " AND CAST(%s AS TEXT) = ?%zu", raw ? dimension->raw : dimension->rollup,
+                i + QUERY_VALUE);
     }
 }
 
@@ -195,22 +220,6 @@ char *report_query_sql(const struct report_query *query, bool raw)
         for (size_t i = 1; i < query->by_count; i++)
             fprintf(out, ", %zu", i + 1);
     }
-    if (fclose(out) != 0)
-        out_of_memory();
-    return sql;
-}
-
-char *report_query_count_sql(const struct report_query *query, bool raw)
-{
-    char *sql = NULL;
-    size_t length;
-    FILE *out = open_memstream(&sql, &length);
-
-    if (out == NULL)
-        out_of_memory();
-    fputs(raw ? "SELECT count(*), min(u.start_time_unix_ns)" : "SELECT sum(h.calls), min(h.hour_unix_s)",
-          out);
-    print_source(out, query, raw);
     if (fclose(out) != 0)
         out_of_memory();
     return sql;
