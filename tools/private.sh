@@ -51,8 +51,8 @@ is_gone() { # a child that has ended but was not waited for counts as gone
     [ "$state" = Z ]
 }
 
-agent_start() {
-    "$build/tallyd" --foreground >>"$room/agent.log" 2>&1 &
+agent_start() { # with options, if any
+    "$build/tallyd" --foreground "$@" >>"$room/agent.log" 2>&1 &
     agent=$!
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The benchmark, with an arena, a state folder and an agent of its own.
 #
-#   tools/bench/bench.sh BUILD-DIR [--json] [--only PART] [--scale PERCENT]
+#   tools/bench/bench.sh BUILD-DIR [--json] [--json-to FILE] [--only PART[,...]] [--scale PERCENT]
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$1" && pwd) || exit 2
@@ -24,11 +24,11 @@ fi
 
 export TALLY_BENCH_AGENT=$agent
 
+TALLY_BENCH_MACHINE="$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) processors, Linux $(uname -r), $(stat -f -c %T "$room"), $(date -u +%F)"
+export TALLY_BENCH_MACHINE
 case " $* " in
 *' --json '*) ;;
-*)
-    echo "tally benchmark on $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) processors, Linux $(uname -r), $(stat -f -c %T "$room")"
-    ;;
+*) echo "tally benchmark on $TALLY_BENCH_MACHINE" ;;
 esac
 "$build/tools/bench/bench" "$@"
 status=$?

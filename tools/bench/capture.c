@@ -150,7 +150,7 @@ static void compare(const struct plan *plan, struct contender *contender, const 
         series_add(&without, (double)alone / contender->each / contender->factor);
         series_add(&with, (double)watched / contender->each / contender->factor);
     }
-    output_series(&with, NULL, false);
+    output_series(&with);
     output_peer(&without, &with);
     output_note("%s: %+.1f %s.", contender->title, series_median(&with) - series_median(&without),
                 contender->unit);

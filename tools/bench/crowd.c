@@ -1,9 +1,8 @@
 /* crowd.c: a thousand clients: what the agent does while all are idle, and what a record costs beside so many lanes. */
+#include "agent.h"
 #include "process.h"
 #include "workload.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -18,6 +17,8 @@
 #define WATCH_S      10
 #define STEPS        4
 #define WATCH_TEXT_S "10"
+
+static const char measure[] = "the agent with 1,000 idle clients";
 
 static struct {
     pid_t pid[CROWD];
@@ -74,53 +75,13 @@ static void crowd_shrink(int count)
 
 /* ---- the agent, watched --------------------------------------------------------------------------- */
 
-static int64_t cpu_of(const char *agent)
-{
-    char path[600];
-    struct dirent *task;
-    int64_t sum = 0;
-
-    snprintf(path, sizeof(path), "/proc/%s/task", agent);
-    DIR *tasks = opendir(path);
-    while (tasks != NULL && (task = readdir(tasks)) != NULL) {
-        char line[128] = "";
-
-        snprintf(path, sizeof(path), "/proc/%s/task/%s/schedstat", agent, task->d_name);
-        FILE *file = isdigit((unsigned char)task->d_name[0]) ? fopen(path, "r") : NULL;
-        if (file != NULL && fgets(line, sizeof(line), file) != NULL)
-            sum += strtoll(line, NULL, 10);
-        if (file != NULL)
-            fclose(file);
-    }
-    if (tasks != NULL)
-        closedir(tasks);
-    return sum;
-}
-
-/* KiB, of a line of /proc/PID/status */
-static double memory_of(const char *agent, const char *what)
-{
-    char line[256];
-    char path[64];
-    double kib = 0;
-
-    snprintf(path, sizeof(path), "/proc/%s/status", agent);
-    FILE *file = fopen(path, "r");
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-        if (strncmp(line, what, strlen(what)) == 0)
-            kib = strtod(line + strlen(what), NULL);
-    if (file != NULL)
-        fclose(file);
-    return kib;
-}
-
-static void one(const char *name, const char *unit, double value, const char *aim, bool met)
+static void one(const char *name, const char *unit, double value)
 {
     struct series series;
 
     series_start(&series, unit, name);
     series_add(&series, value);
-    output_series(&series, aim, met);
+    output_series(&series);
     series_free(&series);
 }
 
@@ -165,27 +126,34 @@ static void print_calls(const char *path)
     char text[400] = "";
 
     count_calls(path, &calls);
-    one("system calls a second", "", (double)calls.all / WATCH_S, NULL, false);
+    double calls_s = (double)calls.all / WATCH_S;
+
+    one("system calls a second", "", calls_s);
     for (int i = 0; i < calls.kinds; i++)
         if (calls.call[i].count >= WATCH_S / 2)
             snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s %.1f", text[0] != 0 ? ", " : "",
                      calls.call[i].name, (double)calls.call[i].count / WATCH_S);
     output_note("A second: %s.", text);
+    output_goal(measure, "no system call but the look each second", GOAL_STATED, "%.1f a second", calls_s);
 }
 
 static void watch(const struct plan *plan, const char *agent)
 {
     char path[512];
-    int64_t before = cpu_of(agent);
+    int64_t before = agent_cpu_ns(agent);
     int64_t start = now_ns();
 
     sleep(WATCH_S);
-    double percent = 100.0 * (double)(cpu_of(agent) - before) / (double)(now_ns() - start);
-    double resident = memory_of(agent, "VmRSS:") / 1024;
+    double percent = 100.0 * (double)(agent_cpu_ns(agent) - before) / (double)(now_ns() - start);
+    double resident = agent_memory(agent, "VmRSS:") / 1024;
 
-    one("processor", "%", percent, "below 0.1 %", percent < 0.1);
-    one("resident, shared memory included", "MiB", resident, "below 16 MiB", resident < 16);
-    one("of that its own", "MiB", memory_of(agent, "RssAnon:") / 1024, NULL, false);
+    one("processor", "%", percent);
+    one("resident, shared memory included", "MiB", resident);
+    one("of that its own", "MiB", agent_memory(agent, "RssAnon:") / 1024);
+    output_goal(measure, "below 0.1 % of a processor", percent < 0.1 ? GOAL_MET : GOAL_MISSED, "%.3f %%",
+                percent);
+    output_goal(measure, "below 16 MiB resident", resident < 16 ? GOAL_MET : GOAL_MISSED, "%.1f MiB",
+                resident);
     snprintf(path, sizeof(path), "%s/agent.trace", plan->folder);
     const char *words[] = {"timeout", "-s", "INT", WATCH_TEXT_S, "strace", "-f",
                            "-o",      path, "-p",  agent,        NULL};
@@ -219,21 +187,24 @@ static void beside(const struct plan *plan)
             if (round >= 0)
                 series_add(&series[step], (double)ns / BURST);
             workload_drain();
+            agent_await_quiet(agent_pid());
         }
     }
-    output_series(&series[0], "flat", series_ratio(&series[0], &series[STEPS - 1]) < 1.1);
+    double ratio = series_ratio(&series[0], &series[STEPS - 1]);
+
+    output_series(&series[0]);
     for (int step = 1; step < STEPS; step++)
         output_peer(&series[step], &series[0]);
+    output_goal("a record beside 1,000 lanes", "flat: within 1.1 x of one lane",
+                ratio < 1.1 ? GOAL_MET : GOAL_MISSED, "%.2f x", ratio);
     for (int step = 0; step < STEPS; step++)
         series_free(&series[step]);
 }
 
 void bench_crowd(const struct plan *plan)
 {
-    const char *agent = getenv("TALLY_BENCH_AGENT");
+    const char *agent = agent_pid();
 
-    if (agent == NULL)
-        give_up("TALLY_BENCH_AGENT is not set: run tools/bench/bench.sh");
     crowd_start();
     workload_drain();
     sleep(2); /* what the agent does after the last of them came is not of the idle */

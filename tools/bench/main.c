@@ -2,6 +2,7 @@
  * arena, state folder and agent. */
 #include "peer.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ static const struct {
     {"visible", bench_visible},
     {"disk", bench_disk},
     {"end-to-end", bench_end_to_end},
+    {"growth", bench_growth},
 };
 
 int64_t now_ns(void)
@@ -57,6 +59,28 @@ int rounds_of(const struct plan *plan, int usual)
     return rounds > 3 ? rounds : 3;
 }
 
+static FILE *json_open(const char *path)
+{
+    FILE *file = path != NULL ? fopen(path, "we") : NULL;
+
+    if (path != NULL && file == NULL)
+        give_up("%s: %s", path, strerror(errno));
+    return file;
+}
+
+/* PARTs, divided by commas. */
+static bool wanted(const struct plan *plan, const char *part)
+{
+    size_t length = strlen(part);
+
+    if (plan->only == NULL)
+        return true;
+    for (const char *at = plan->only; (at = strstr(at, part)) != NULL; at += length)
+        if ((at == plan->only || at[-1] == ',') && (at[length] == '\0' || at[length] == ','))
+            return true;
+    return false;
+}
+
 static _Noreturn void usage(void)
 {
     char names[256] = "";
@@ -64,7 +88,7 @@ static _Noreturn void usage(void)
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
         snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i > 0 ? "|" : "",
                  parts[i].name);
-    give_up("usage: bench [--json] [--only %s] [--scale PERCENT]", names);
+    give_up("usage: bench [--json] [--json-to FILE] [--only %s[,...]] [--scale PERCENT]", names);
 }
 
 int main(int argc, char **argv)
@@ -74,13 +98,17 @@ int main(int argc, char **argv)
                         .self = argv[0],
                         .build = getenv("TALLY_BENCH_BUILD"),
                         .peers = getenv("TALLY_BENCH_PEERS"),
+                        .machine = getenv("TALLY_BENCH_MACHINE"),
                         .scale = 100};
+    const char *json_path = NULL;
     bool json = false;
     bool some = false;
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0)
             json = true;
+        else if (strcmp(argv[i], "--json-to") == 0 && i + 1 < argc)
+            json_path = argv[++i];
         else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
             plan.only = argv[++i];
         else if (strcmp(argv[i], "--scale") == 0 && i + 1 < argc)
@@ -96,13 +124,14 @@ int main(int argc, char **argv)
         else
             usage();
     }
-    if (plan.arena == NULL || plan.folder == NULL || plan.build == NULL || plan.peers == NULL)
+    if (plan.arena == NULL || plan.folder == NULL || plan.build == NULL || plan.peers == NULL ||
+        plan.machine == NULL)
         give_up("the environment is not set up: run tools/bench/bench.sh");
     if (plan.scale < 1 || plan.scale > 1000)
         give_up("--scale takes a percentage from 1 to 1000");
-    output_begin(json);
+    output_begin(!json, json ? stdout : json_open(json_path), plan.machine);
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        if (plan.only != NULL && strcmp(plan.only, parts[i].name) != 0)
+        if (!wanted(&plan, parts[i].name))
             continue;
         parts[i].run(&plan);
         some = true;

@@ -47,7 +47,7 @@ static bool answer(struct peer *peer, int within_ms, char *line, int size)
 
     if (poll(&ready, 1, within_ms) == 1 && fgets(line, size, peer->answers) != NULL)
         return true;
-    out(peer, ready.revents != 0 ? "ended in the middle" : "did not answer for a minute");
+    out(peer, ready.revents != 0 ? "ended in the middle" : "did not answer in time");
     return false;
 }
 
@@ -90,7 +90,9 @@ void peers_start(struct peer *peers, size_t count, const struct plan *plan)
         struct peer *peer = &peers[i];
 
         spawn(peer, plan);
-        if (answer(peer, READY_MS, line, sizeof(line)) && strcmp(line, "ready\n") != 0)
+        int ready_ms = peer->ready_s > 0 ? peer->ready_s * 1000 : READY_MS;
+
+        if (answer(peer, ready_ms, line, sizeof(line)) && strcmp(line, "ready\n") != 0)
             out(peer, strncmp(line, "cannot ", 7) == 0 ? line : "cannot be understood");
     }
 }

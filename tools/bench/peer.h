@@ -13,6 +13,7 @@ struct peer {
     int burst;     /* records in a row while nothing need be waited for */
     int sustained; /* records in a row, many times what its buffer takes */
     bool paced;
+    int ready_s; /* how long it may take to be ready; 0: a minute */
 
     pid_t pid; /* 0: not there, or not any more */
     FILE *orders;

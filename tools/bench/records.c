@@ -1,19 +1,13 @@
-/* records.c: what a record costs, in bursts, in two processes at once, and paced. */
+/* records.c: what a record costs, in bursts and paced. */
+#include "agent.h"
 #include "workload.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-/* Whose turn it is: each comes first in one round out of four, as what the agent does right after it was
- * waited for disturbs whoever is first. */
-static int contender_at(int round, int turn)
+/* Whose turn it is: each comes first in one round out of four. */
+int contender_at(int round, int turn)
 {
     return (round + turn + CONTENDERS * 1000) % CONTENDERS;
 }
@@ -24,11 +18,15 @@ static void start_all(struct series series[CONTENDERS])
         series_start(&series[c], "ns", contenders[c].name);
 }
 
-static void print_all(struct series series[CONTENDERS], const char *aim, double aim_ns)
+static void print_all(struct series series[CONTENDERS])
 {
-    output_series(&series[0], aim, series_median(&series[0]) < aim_ns);
+    output_series(&series[0]);
     for (int peer = 1; peer < CONTENDERS; peer++)
         output_peer(&series[peer], &series[0]);
+}
+
+static void free_all(struct series series[CONTENDERS])
+{
     for (int c = 0; c < CONTENDERS; c++)
         series_free(&series[c]);
 }
@@ -45,6 +43,7 @@ void bench_bursts(const struct plan *plan)
         "One thread, bursts of 400 records",
         "Less than half a lane, drained between bursts. Nanoseconds a record, its time stamp included.");
     for (int round = -rounds / 10; round < rounds; round++) {
+        run_memcpy(&workload, BURST); /* nobody is the first one after a sleep */
         for (int i = 0; i < CONTENDERS; i++) {
             int c = contender_at(round, i);
             int64_t ns = contenders[c].run(&workload, BURST);
@@ -53,92 +52,20 @@ void bench_bursts(const struct plan *plan)
                 series_add(&series[c], (double)ns / BURST);
         }
         workload_drain();
+        agent_await_quiet(agent_pid());
     }
-    print_all(series, "below 60 ns", 60);
+    print_all(series);
+    double ratio = series_ratio(&series[0], &series[WITH_CLOCK]);
+    output_goal("a record of 128 bytes, bursts", "at most 1.6 x (memcpy + release + clock)",
+                ratio <= 1.6 ? GOAL_MET : GOAL_MISSED, "%.2f x, %.0f ns", ratio, series_median(&series[0]));
+    free_all(series);
     output_note("A record takes %u bytes in its lane, and as many are copied by memcpy.",
                 workload.record_bytes);
 }
 
-/* ---- two processes --------------------------------------------------------------------- */
-
-/* In memory that both share. */
-struct meeting {
-    uint32_t arrived; /* acq_rel add here, acquire load in meet(): nobody measures before both have come */
-    uint32_t failed;
-    double ns[2][CONTENDERS][4096];
-};
-
-static void meet(struct meeting *meeting, uint32_t *step)
-{
-    *step += 2;
-    __atomic_fetch_add(&meeting->arrived, 1, __ATOMIC_ACQ_REL);
-    while (__atomic_load_n(&meeting->arrived, __ATOMIC_ACQUIRE) < *step)
-        if (__atomic_load_n(&meeting->failed, __ATOMIC_RELAXED))
-            give_up("the other process failed");
-}
-
-static void measure_in_pair(struct meeting *meeting, int self, int rounds, const struct plan *plan)
-{
-    static struct workload workload;
-    uint32_t step = 0;
-
-    workload_start(&workload, plan);
-    for (int round = 0; round < rounds; round++) {
-        for (int i = 0; i < CONTENDERS; i++) {
-            int c = contender_at(round, i);
-
-            meet(meeting, &step);
-            meeting->ns[self][c][round] = (double)contenders[c].run(&workload, BURST) / BURST;
-        }
-        workload_drain();
-    }
-}
-
-static pid_t spawn_half(struct meeting *meeting, int self, int rounds, const struct plan *plan)
-{
-    pid_t pid = fork();
-
-    if (pid < 0)
-        give_up("fork: %s", strerror(errno));
-    if (pid == 0) {
-        measure_in_pair(meeting, self, rounds, plan);
-        exit(0);
-    }
-    return pid;
-}
-
-void bench_pairs(const struct plan *plan)
-{
-    struct meeting *meeting =
-        mmap(NULL, sizeof(*meeting), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    struct series series[CONTENDERS];
-    int rounds = rounds_of(plan, 300);
-    int status;
-
-    if (meeting == MAP_FAILED)
-        give_up("mmap: %s", strerror(errno));
-    output_section(
-        "Two processes at once, bursts of 400 records each",
-        "Both start each burst together. Nanoseconds a record in each; a round is the mean of the two.");
-    for (int self = 0; self < 2; self++)
-        spawn_half(meeting, self, rounds, plan);
-    for (int self = 0; self < 2; self++) {
-        if (wait(&status) < 0 || status != 0) {
-            __atomic_store_n(&meeting->failed, 1, __ATOMIC_RELAXED);
-            give_up("a measuring process failed");
-        }
-    }
-    start_all(series);
-    for (int c = 0; c < CONTENDERS; c++)
-        for (int round = rounds / 10; round < rounds; round++)
-            series_add(&series[c], (meeting->ns[0][c][round] + meeting->ns[1][c][round]) / 2);
-    print_all(series, "below 60 ns", 60);
-    munmap(meeting, sizeof(*meeting));
-}
+/* ---- paced ------------------------------------------------------------------------------ */
 
 #define STRETCH 25
-
-/* ---- paced ------------------------------------------------------------------------------ */
 
 static void wait_until(int64_t when_ns)
 {
@@ -192,6 +119,7 @@ void bench_paced(const struct plan *plan)
             }
         }
     }
-    print_all(series, NULL, 0);
+    print_all(series);
+    free_all(series);
     output_note("The cost of reading the clock round each call, %.0f ns, has been taken off.", clock_ns);
 }

@@ -34,11 +34,14 @@ int64_t run_memcpy_clock(struct workload *workload, int count);
 int64_t run_write(struct workload *workload, int count);
 
 #define CONTENDERS 4
+#define WITH_CLOCK 2 /* the contender whose work is the least that a record with its time stamp could be */
 struct contender_entry {
     const char *name;
     contender *run;
 };
 extern const struct contender_entry contenders[CONTENDERS];
+/* Whose turn it is. */
+int contender_at(int round, int turn);
 
 /* usage: what all parts record. */
 struct tally_usage workload_usage(void);
