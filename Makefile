@@ -78,7 +78,8 @@ help:
 	@echo 'make soak            20,000 records a second for half an hour: does anything grow? (SECONDS=1800)'
 	@echo 'make proof-peers     the same kills on LTTng-UST, iceoryx, Boost and a queue with a thread'
 	@echo 'make lint            clang-tidy, cppcheck, clang-format, shellcheck, man pages'
-	@echo 'make bench           what a record costs, beside named peers (JSON=1: as JSON)'
+	@echo 'make bench           what a record costs, beside named peers (JSON=1: as JSON; SCALE=20: a fifth; ONLY=PART,...)'
+	@echo 'make bench-plot      PNGs of what the last run of it measured;  make bench-goals: its goals, as Markdown'
 	@echo 'make                 libtally.so, libtally.a, tallyd, tally, in $(BUILD)/'
 	@echo 'make install         to PREFIX ($(PREFIX)), under DESTDIR;  make uninstall'
 	@echo 'make layout          write the shared memory layout to tests/layout/'
@@ -264,11 +265,24 @@ demo:
 	@tools/demo/demo '$(BUILD)'
 	@tools/demo/unmodified '$(BUILD)'
 
-.PHONY: bench
+# What was measured last is kept in bench.json, whole or not at all.
+BENCH_JSON := $(BUILD)/bench.json
+.PHONY: bench bench-plot bench-goals bench-json
 bench:
 	@tools/bootstrap bench
 	+@$(MAKE) --no-print-directory $(jobs) -s all $(BUILD)/tools/bench/bench
-	@tools/bench/bench.sh '$(BUILD)' $(if $(JSON),--json)
+	@tools/bench/bench.sh '$(BUILD)' $(if $(JSON),--json) --json-to '$(BENCH_JSON).new' \
+	  $(if $(SCALE),--scale '$(SCALE)') $(if $(ONLY),--only '$(ONLY)')
+	@mv '$(BENCH_JSON).new' '$(BENCH_JSON)'
+	$(if $(JSON),@cat '$(BENCH_JSON)')
+bench-json:
+	+@[ -s '$(BENCH_JSON)' ] || $(MAKE) --no-print-directory bench
+bench-plot: bench-json
+	@tools/bootstrap bench
+	@mkdir -p '$(BUILD)/bench'
+	@tools/bench/plot '$(BENCH_JSON)' '$(BUILD)/bench'
+bench-goals: bench-json
+	@tools/bench/goals '$(BENCH_JSON)'
 
 .PHONY: layout
 layout: $(LAYOUT)

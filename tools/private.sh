@@ -3,12 +3,12 @@
 # at exit however that comes.
 #
 #   private_begin NAME   makes $room, $arena, exports TALLY_ARENA and TALLY_STATE_DIR, sets the traps
-#   agent_start, agent_await, agent_kill, agent_stop
+#   agent_start, agent_await, agent_kill, agent_stop; tallyd's options in the array agent_options
 #   wait_at_most SECONDS COMMAND...
 #
 # $build is the caller's; it may put pids of its own into the array private_pids.
 : "${build:?the folder of the build}"
-room='' arena='' agent='' private_pids=()
+room='' arena='' agent='' agent_options=() private_pids=()
 
 private_begin() {
     local name
@@ -51,8 +51,8 @@ is_gone() { # a child that has ended but was not waited for counts as gone
     [ "$state" = Z ]
 }
 
-agent_start() { # with options, if any
-    "$build/tallyd" --foreground "$@" >>"$room/agent.log" 2>&1 &
+agent_start() {
+    "$build/tallyd" --foreground "${agent_options[@]+"${agent_options[@]}"}" >>"$room/agent.log" 2>&1 &
     agent=$!
 }
 

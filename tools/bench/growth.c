@@ -69,12 +69,12 @@ static void print_taking(struct taking taking[BOTH])
 static void compare_taking(const struct plan *plan)
 {
     struct taking taking[BOTH];
-    int rounds = rounds_of(plan, 9);
+    int rounds = rounds_of(plan, 25);
 
     for (int i = 0; i < BOTH; i++) {
         series_start(&taking[i].cpu, "ns",
-                     i == LARGE ? "agent's processor a record, large" : "the same, empty");
-        series_start(&taking[i].rows, "rows/s", i == LARGE ? "made durable, large" : "the same, empty");
+                     i == LARGE ? "agent's processor a record, large" : "agent's processor a record, empty");
+        series_start(&taking[i].rows, "rows/s", i == LARGE ? "made durable, large" : "made durable, empty");
     }
     for (int round = -1; round < rounds; round++)
         for (int i = 0; i < BOTH; i++)

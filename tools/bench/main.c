@@ -59,11 +59,14 @@ int rounds_of(const struct plan *plan, int usual)
     return rounds > 3 ? rounds : 3;
 }
 
-static FILE *json_open(const char *path)
+/* A document goes to the file; without one, to standard output. */
+static FILE *json_open(bool json, const char *path)
 {
-    FILE *file = path != NULL ? fopen(path, "we") : NULL;
+    if (path == NULL)
+        return json ? stdout : NULL;
 
-    if (path != NULL && file == NULL)
+    FILE *file = fopen(path, "we");
+    if (file == NULL)
         give_up("%s: %s", path, strerror(errno));
     return file;
 }
@@ -129,7 +132,7 @@ int main(int argc, char **argv)
         give_up("the environment is not set up: run tools/bench/bench.sh");
     if (plan.scale < 1 || plan.scale > 1000)
         give_up("--scale takes a percentage from 1 to 1000");
-    output_begin(!json, json ? stdout : json_open(json_path), plan.machine);
+    output_begin(!json, json_open(json, json_path), plan.machine);
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (!wanted(&plan, parts[i].name))
             continue;

@@ -79,16 +79,12 @@ static void goal(const struct peer *peers, size_t count, size_t of, const char *
                 ratio, series_median(&series[of]), series_median(&series[peer]));
 }
 
-/* The cheaper of the two counts: who records bytes made ready has done less. */
-static void lttng_goal(const struct peer *peers, size_t count, size_t of, double factor, const char *measure,
-                       const char *aim)
+/* The like of tally_record() is what takes the fields one by one; who hands over bytes made ready has done less. */
+static void lttng_goals(const struct peer *peers, size_t count, size_t of, double factor, const char *measure,
+                        const char *aim, const char *aim_of_bytes)
 {
-    size_t fields = find(peers, count, "lttng-fields");
-    size_t bytes = find(peers, count, "lttng-bytes");
-    bool cheaper =
-        fields < count && (bytes == count || series_median(&series[fields]) < series_median(&series[bytes]));
-
-    goal(peers, count, of, cheaper ? "lttng-fields" : "lttng-bytes", factor, measure, aim);
+    goal(peers, count, of, "lttng-fields", factor, measure, aim);
+    goal(peers, count, of, "lttng-bytes", factor, measure, aim_of_bytes);
 }
 
 enum table { BURSTS, SUSTAINED, PACED };
@@ -190,17 +186,17 @@ void bench_peers(const struct plan *plan)
                    "Fewer for those that take long; each peer's reader is waited for between bursts. "
                    "Nanoseconds a record.");
     in_a_row(plan, native, count, rounds_of(plan, 100), BURSTS);
-    lttng_goal(native, count, 0, 1 / 4., "a record of 128 bytes, bursts",
-               "at least 4 x cheaper than LTTng-UST");
+    lttng_goals(native, count, 0, 1 / 4., "a record of 128 bytes, bursts",
+                "at least 4 x cheaper than LTTng-UST", "the same, of its bytes made ready");
     free_series(count);
 
     output_section("Peers: sustained", "Many times what a buffer takes, without a stop: what bounds it is "
                                        "mostly the reader. Nanoseconds a record.");
     in_a_row(plan, native, count, rounds_of(plan, 8), SUSTAINED);
-    lttng_goal(native, count, 0, 1 / 3., "sustained, the agent draining",
-               "at least 3 x cheaper than LTTng-UST");
-    lttng_goal(native, count, 1, 1 / 3., "sustained, 50,000 records, lane of 16 MiB",
-               "at least 3 x cheaper than LTTng-UST");
+    lttng_goals(native, count, 0, 1 / 3., "sustained, the agent draining",
+                "at least 3 x cheaper than LTTng-UST", "the same, of its bytes made ready");
+    lttng_goals(native, count, 1, 1 / 3., "sustained, 50,000 records, lane of 16 MiB",
+                "at least 3 x cheaper than LTTng-UST", "the same, of its bytes made ready");
     output_note(
         "50,000 records fill a lane of 128 KiB 50 times: that row is the agent's speed, rows made durable in "
         "SQLite. A lane of 16 MiB holds them all while the agent drains it.");
@@ -210,7 +206,8 @@ void bench_peers(const struct plan *plan)
                    "Each after a sleep, so with cold caches; single calls, nanoseconds.");
     one_a_millisecond(native, count, rounds_of(plan, 40));
     goal(native, count, 0, "ring", 1.5, "one record a millisecond", "at most 1.5 x a bare ring");
-    lttng_goal(native, count, 0, 1 / 5., "one record a millisecond", "at least 5 x cheaper than LTTng-UST");
+    lttng_goals(native, count, 0, 1 / 5., "one record a millisecond", "at least 5 x cheaper than LTTng-UST",
+                "the same, of its bytes made ready");
     tail_goal(native, count);
     free_series(count);
     peers_stop(native, count);
