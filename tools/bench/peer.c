@@ -119,6 +119,15 @@ double peer_burst(struct peer *peer, int records)
     return strtod(line, NULL) / records;
 }
 
+double peer_processor(struct peer *peer, int records)
+{
+    char line[256];
+
+    if (peer->pid == 0 || !ask(peer, 'c', records, line, sizeof(line)))
+        return 0;
+    return strtod(line, NULL) / records;
+}
+
 bool peer_paced(struct peer *peer, int records, double *ns)
 {
     char line[8192];

@@ -26,6 +26,8 @@ void peers_start(struct peer *peers, size_t count, const struct plan *plan);
 void peers_stop(struct peer *peers, size_t count);
 /* Nanoseconds a record of `records` in a row. 0: the peer is out, see `trouble`. */
 double peer_burst(struct peer *peer, int records);
+/* Processor nanoseconds that its process takes for one of `records`, all of its threads: of contenders in Python. */
+double peer_processor(struct peer *peer, int records);
 /* One record a millisecond: ns of each. False: the peer is out. */
 bool peer_paced(struct peer *peer, int records, double *ns);
 /* Such a contender: the whole of `bench --peer NAME`, its kind. */

@@ -3,6 +3,7 @@
  * The contender says `ready`, or `cannot WHY`, and then obeys lines on its standard input until that ends:
  *
  *     b COUNT    record so many back to back; answers the nanoseconds that took
+ *     c COUNT    the same; answers the processor time of the whole process until its reader has all (peers/python.py alone)
  *     p COUNT    record one a millisecond; answers COUNT numbers, the nanoseconds of each call
  *
  * Before it answers it waits until its reader has had it all, outside the measured time: no contender's
