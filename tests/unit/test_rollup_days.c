@@ -176,7 +176,7 @@ static void any_range_adds_up(void **state)
 {
     struct kit *kit = *state;
     unsigned days_used = 0;
-    unsigned ranges = getenv("TALLY_TEST_LONG") ? 20000 : 1000;
+    unsigned ranges = getenv("TALLY_TEST_LONG") ? 20000 : 400;
 
     live(kit);
     expect_days_exact(kit);
