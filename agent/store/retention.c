@@ -66,6 +66,8 @@ int store_usage_expire(struct store *store, int64_t before_unix_ns, int64_t *cur
         result = store_slice_read(store, statement, &slice);
     for (int i = 0; !result && i < slice.count; i++)
         result = delete_row(store, slice.ids[i]);
+    if (slice.count)
+        store->batch.newest = -1; /* it may be gone */
     if (!result && slice.count)
         result = keep_last_id(store);
     *cursor = slice.last;
