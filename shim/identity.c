@@ -31,6 +31,14 @@ static void stat_path(char *path, uint32_t pid, uint32_t tid)
     append(path + at, "/stat");
 }
 
+static uint64_t number_at(const char *at)
+{
+    uint64_t value = 0;
+    for (; *at >= '0' && *at <= '9'; at++)
+        value = value * 10 + (uint64_t)(*at - '0');
+    return value;
+}
+
 uint64_t identity_start_time(uint32_t pid, uint32_t tid)
 {
     char path[64];
@@ -51,16 +59,23 @@ uint64_t identity_start_time(uint32_t pid, uint32_t tid)
         if (at)
             at++;
     }
-    uint64_t value = 0;
-    for (; at && *at >= '0' && *at <= '9'; at++)
-        value = value * 10 + (uint64_t)(*at - '0');
-    return value;
+    return at ? number_at(at) : 0;
 }
 
+/* The link says "pid:[INODE]". To read it costs less than to follow it, which makes an inode to be looked at. */
 uint64_t identity_pid_namespace(void)
 {
+    static const char link[] = "/proc/self/ns/pid";
+    char text[64];
     struct stat status;
-    return stat("/proc/self/ns/pid", &status) ? 0 : status.st_ino;
+    ssize_t length = readlink(link, text, sizeof text - 1);
+    if (length > 0) {
+        text[length] = '\0';
+        uint64_t number = strncmp(text, "pid:[", 5) ? 0 : number_at(text + 5);
+        if (number)
+            return number;
+    }
+    return stat(link, &status) ? 0 : status.st_ino;
 }
 
 bool identity_gone(const struct tally_identity *identity, uint64_t own_namespace)
