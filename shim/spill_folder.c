@@ -2,21 +2,22 @@
 #include "arena.h"
 #include "spill.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define SYSTEM_DIRECTORY "/var/lib/tally/spill"
 
-static void copy_path(char out[SPILL_DIRECTORY_MAX], const char *path)
+/* path and what follows it; empty if it is not a whole one, or too long. */
+static void copy_path(char out[SPILL_DIRECTORY_MAX], const char *path, const char *rest)
 {
     size_t length = path && path[0] == '/' ? strlen(path) : 0;
-    if (length >= SPILL_DIRECTORY_MAX)
-        length = 0;
-    if (length)
-        memcpy(out, path, length);
-    out[length] = '\0';
+    size_t more = strlen(rest);
+    out[0] = '\0';
+    if (!length || length + more >= SPILL_DIRECTORY_MAX)
+        return;
+    memcpy(out, path, length);
+    memcpy(out + length, rest, more + 1);
 }
 
 void spill_configure(void)
@@ -25,20 +26,17 @@ void spill_configure(void)
     const char *maximum = secure_getenv("TALLY_SPILL_MAX");
     const char *state = secure_getenv("XDG_STATE_HOME");
     const char *home = secure_getenv("HOME");
-    char path[SPILL_DIRECTORY_MAX];
     char *end = NULL;
-    int length = -1;
 
     long long bytes = maximum ? strtoll(maximum, &end, 10) : 0;
     process->spill_bytes_max =
         maximum && *maximum && !*end && bytes >= 0 ? (int64_t)bytes : INT64_C(256) << 20;
-    copy_path(process->spill_directory, secure_getenv("TALLY_SPILL_DIR"));
+    copy_path(process->spill_directory, secure_getenv("TALLY_SPILL_DIR"), "");
     /* As the agent finds its own: config.c. */
     if (state && state[0] == '/')
-        length = snprintf(path, sizeof path, "%s/tally/spill", state);
-    else if (geteuid() != 0 && home && home[0] == '/')
-        length = snprintf(path, sizeof path, "%s/.local/state/tally/spill", home);
-    copy_path(process->spill_state, length > 0 && (size_t)length < sizeof path ? path : NULL);
+        copy_path(process->spill_state, state, "/tally/spill");
+    else
+        copy_path(process->spill_state, geteuid() != 0 ? home : NULL, "/.local/state/tally/spill");
 }
 
 /* Nobody but the user, root and the agent can take files away there, or put others in their place. */
