@@ -10,39 +10,63 @@
 
 const struct tally_board arena_no_board = {0};
 
+static struct {
+    struct arena_view view;
+    uint32_t taken; /* atomic */
+} first;
+
 static size_t view_bytes(void)
 {
     return (sizeof(struct arena_view) + TALLY_PAGE_BYTES - 1) / TALLY_PAGE_BYTES * TALLY_PAGE_BYTES;
 }
 
-/* Map the header, with a private page behind it for the robust list's node of `reclaim`. */
-static struct tally_arena_header *map_header(int fd, uint32_t bytes)
+/* Room for a view. The first, which is the only one but for processes that outlive their arena, needs no mapping. */
+static struct arena_view *view_room(void)
 {
-    uint8_t *at =
-        mmap(NULL, bytes + TALLY_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED)
-        return NULL;
-    if (mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
-        munmap(at, bytes + TALLY_PAGE_BYTES);
-        return NULL;
+    if (!__atomic_exchange_n(&first.taken, 1, __ATOMIC_RELAXED))
+        return &first.view;
+    void *fresh = mmap(NULL, view_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return fresh == MAP_FAILED ? NULL : fresh;
+}
+
+static void view_room_back(struct arena_view *view)
+{
+    if (view == &first.view)
+        __atomic_store_n(&first.taken, 0, __ATOMIC_RELAXED); /* nothing has been written to it */
+    else
+        munmap(view, view_bytes());
+}
+
+uint32_t *arena_reclaim_word(struct arena_view *view, int fd)
+{
+    uint32_t bytes = view->shape.header_bytes;
+    if (!view->guarded) {
+        uint8_t *at =
+            mmap(NULL, bytes + TALLY_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (at == MAP_FAILED)
+            return NULL;
+        if (mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+            munmap(at, bytes + TALLY_PAGE_BYTES);
+            return NULL;
+        }
+        view->guarded = at;
     }
-    madvise(at, bytes, MADV_DONTDUMP);
-    return (struct tally_arena_header *)(void *)at;
+    return (uint32_t *)(void *)(view->guarded + bytes - TALLY_GUARDED_WORD_FROM_END);
 }
 
 static int view_new(const char *path, int fd, const struct tally_arena_header *shape,
                     const struct stat *status, struct arena_view **out)
 {
-    struct arena_view *view =
-        mmap(NULL, view_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (view == MAP_FAILED)
+    struct arena_view *view = view_room();
+    if (!view)
         return -ENOMEM;
-    view->header = map_header(fd, shape->header_bytes);
-    if (!view->header) {
+    void *header = mmap(NULL, shape->header_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (header == MAP_FAILED) {
         int result = -errno;
-        munmap(view, view_bytes());
+        view_room_back(view);
         return result;
     }
+    view->header = header;
     memcpy(view->path, path, strlen(path) + 1);
     view->device = status->st_dev;
     view->inode = status->st_ino;
@@ -50,10 +74,10 @@ static int view_new(const char *path, int fd, const struct tally_arena_header *s
     view->shape = *shape;
     view->board = &arena_no_board;
     /* release: pairs with the acquire in view_find(). Two threads may each add one for the same arena: harmless. */
-    struct arena_view *first = __atomic_load_n(&tally_process.arenas, __ATOMIC_RELAXED);
+    struct arena_view *next = __atomic_load_n(&tally_process.arenas, __ATOMIC_RELAXED);
     do
-        view->next = first;
-    while (!__atomic_compare_exchange_n(&tally_process.arenas, &first, view, true, __ATOMIC_RELEASE,
+        view->next = next;
+    while (!__atomic_compare_exchange_n(&tally_process.arenas, &next, view, true, __ATOMIC_RELEASE,
                                         __ATOMIC_RELAXED));
     *out = view;
     return 0;
@@ -74,19 +98,15 @@ static int get_at(const char *path, struct arena_view **out, int *fd)
 {
     struct tally_arena_header shape;
     struct stat status;
-    *fd = arena_file_open(path, tally_process.group, true, &shape);
+    *fd = arena_file_open_status(path, tally_process.group, true, &shape, &status);
     if (*fd < 0)
         return *fd;
-    int result = fstat(*fd, &status) ? -errno : 0;
-    if (result == 0) {
-        *out = view_find(path, &status);
-        if (*out && memcmp((*out)->shape.uuid, shape.uuid, sizeof shape.uuid) != 0) {
-            __atomic_store_n(&(*out)->gone, 1, __ATOMIC_RELAXED); /* an inode number used again */
-            *out = NULL;
-        }
-        if (!*out)
-            result = view_new(path, *fd, &shape, &status, out);
+    *out = view_find(path, &status);
+    if (*out && memcmp((*out)->shape.uuid, shape.uuid, sizeof shape.uuid) != 0) {
+        __atomic_store_n(&(*out)->gone, 1, __ATOMIC_RELAXED); /* an inode number used again */
+        *out = NULL;
     }
+    int result = *out ? 0 : view_new(path, *fd, &shape, &status, out);
     if (result)
         close(*fd);
     return result;
@@ -155,7 +175,7 @@ void arena_look_for_board(struct arena_view *arena)
         return;
     uint64_t bytes = tally_board_bytes(arena->shape.lane_count);
     void *at = MAP_FAILED;
-    if (fstat(fd, &status) == 0 && board_acceptable(&status, arena))
+    if (status_of(fd, &status) == 0 && board_acceptable(&status, arena))
         at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
     close(fd);
     if (at == MAP_FAILED)
@@ -168,7 +188,6 @@ void arena_look_for_board(struct arena_view *arena)
         munmap(at, bytes);
         return;
     }
-    madvise(at, bytes, MADV_DONTDUMP);
     /* release: pairs with the acquire in arena_board(). The board before it stays mapped: others may be reading it. */
     __atomic_store_n(&arena->board, board, __ATOMIC_RELEASE);
 }

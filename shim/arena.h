@@ -12,8 +12,9 @@ struct arena_view {
     dev_t device;
     ino_t inode;
     uid_t owner;
-    uint32_t reclaiming;             /* a thread of this process uses the node of `reclaim`; atomic */
-    uint32_t gone;                   /* its name is gone, or another's: take no more lanes here */
+    uint32_t reclaiming; /* a thread of this process uses `guarded`; atomic */
+    uint8_t *guarded;    /* the header once more, a private page behind it; NULL: not needed yet */
+    uint32_t gone;       /* its name is gone, or another's: take no more lanes here */
     struct tally_arena_header shape; /* the header as checked at opening; what is mapped is never believed */
     struct tally_arena_header *header;
     const struct tally_board *board; /* never NULL: the empty board if there is none; atomic */
@@ -24,6 +25,10 @@ extern const struct tally_board arena_no_board;
 
 /* The arena for the calling thread's effective uid, made if absent. On success *fd is open on it; the caller closes it. */
 int arena_get(struct arena_view **out, int *fd);
+
+/* The arena's word `reclaim`, where the robust list's node has its private page behind it; NULL: no memory. By one thread at
+ * a time: under view->reclaiming. */
+uint32_t *arena_reclaim_word(struct arena_view *view, int fd);
 
 /* Count a refusal in some arena of this process, if it has one. */
 void arena_count_refusal(enum tally_refusal cause);

@@ -84,35 +84,41 @@ int arena_file_trusted(const struct stat *status, uid_t uid, gid_t group)
     return 0;
 }
 
-static int read_header(int fd, gid_t group, struct tally_arena_header *header)
+static int read_header(int fd, gid_t group, struct tally_arena_header *header, struct stat *status)
 {
-    struct stat status;
-    if (fstat(fd, &status))
+    if (status_of(fd, status))
         return -errno;
-    int result = arena_file_trusted(&status, geteuid(), group);
+    int result = arena_file_trusted(status, geteuid(), group);
     if (result)
         return result;
     ssize_t got = pread(fd, header, sizeof *header, 0);
     if (got < 0)
         return -errno;
     if (got != (ssize_t)sizeof *header || !tally_arena_header_sound(header) ||
-        (uint64_t)status.st_size < tally_arena_bytes(header))
+        (uint64_t)status->st_size < tally_arena_bytes(header))
         return -EBADMSG;
     return 0;
 }
 
-int arena_file_open_existing(const char *path, gid_t group, int access, struct tally_arena_header *header)
+static int open_existing(const char *path, gid_t group, int access, struct tally_arena_header *header,
+                         struct stat *status)
 {
     /* Without O_CREAT: fs.protected_regular refuses it in a sticky directory even for files that exist. */
     int fd = open(path, access | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return -errno;
-    int result = read_header(fd, group, header);
+    int result = read_header(fd, group, header, status);
     if (result) {
         close(fd);
         return result;
     }
     return fd;
+}
+
+int arena_file_open_existing(const char *path, gid_t group, int access, struct tally_arena_header *header)
+{
+    struct stat status;
+    return open_existing(path, group, access, header, &status);
 }
 
 static uint32_t number_from_environment(const char *name, uint32_t otherwise, uint32_t least, uint32_t most)
@@ -238,10 +244,17 @@ static int make_named(const char *path, gid_t group, struct tally_arena_header *
 
 int arena_file_open(const char *path, gid_t group, bool create, struct tally_arena_header *header)
 {
+    struct stat status;
+    return arena_file_open_status(path, group, create, header, &status);
+}
+
+int arena_file_open_status(const char *path, gid_t group, bool create, struct tally_arena_header *header,
+                           struct stat *status)
+{
     int result = -ENOENT;
     /* Deleted or made by another between two steps: look again, but not for ever. */
     for (int attempt = 0; attempt < 16; attempt++) {
-        result = arena_file_open_existing(path, group, O_RDWR, header);
+        result = open_existing(path, group, O_RDWR, header, status);
         if (result == -ESTALE)
             continue;
         if (result != -ENOENT || !create)

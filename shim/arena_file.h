@@ -39,6 +39,10 @@ int arena_file_trusted(const struct stat *status, uid_t uid, gid_t group);
  * to be trusted), -EBADMSG (not an arena of this ABI, or truncated), -ENOSPC, -EFBIG (RLIMIT_FSIZE), ... */
 int arena_file_open(const char *path, gid_t group, bool create, struct tally_arena_header *header);
 
+/* The same; status: as fstat(2) found the file, after it was opened. */
+int arena_file_open_status(const char *path, gid_t group, bool create, struct tally_arena_header *header,
+                           struct stat *status);
+
 /* Like open(2) on an existing arena with the given access mode; checked in the same way. */
 int arena_file_open_existing(const char *path, gid_t group, int access, struct tally_arena_header *header);
 

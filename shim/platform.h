@@ -6,12 +6,14 @@
 #include "testpoint.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,6 +54,12 @@ static inline uint64_t clock_ns(clockid_t clock)
     struct timespec now;
     clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+/* fstat(2). The C library's own may hand the kernel an empty path of its own, in a page that nothing else touches. */
+static inline int status_of(int fd, struct stat *status)
+{
+    return fstatat(fd, "", status, AT_EMPTY_PATH);
 }
 
 /* Around whatever makes system calls: the caller's errno stays as it was, and a cancellation that is pending

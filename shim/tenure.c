@@ -267,9 +267,8 @@ static void reclaim(struct arena_view *arena, int fd, uint32_t lane, uint32_t wo
         return;
     bool busy;
     struct robust_list_head *head = tally_process.robust ? robust_head(&busy) : NULL;
-    uint32_t *lock = (uint32_t *)(void *)((uint8_t *)arena->header + arena->shape.header_bytes -
-                                          TALLY_GUARDED_WORD_FROM_END);
-    uint32_t seen = __atomic_load_n(lock, __ATOMIC_RELAXED);
+    uint32_t *lock = arena_reclaim_word(arena, fd);
+    uint32_t seen = lock ? __atomic_load_n(lock, __ATOMIC_RELAXED) : 1;
     uint32_t tid = gettid_now();
     if ((head || !tally_process.robust) && robust_free(seen) && robust_take(head, lock, seen, tid)) {
         /* The identity may have been read while a new owner wrote its own: words of one pread are of different ages,
