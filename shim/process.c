@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 
@@ -23,10 +24,9 @@ struct sentinel {
     uint64_t generation; /* first: what tally_sentinel points at */
     uint32_t state;      /* SENTINEL_*; futex, private */
 };
-enum { SENTINEL_FRESH = 0, SENTINEL_STARTING = 1, SENTINEL_READY = 2 };
+enum { SENTINEL_FRESH = 0, SENTINEL_STARTING = 1, SENTINEL_AWAITED = 2, SENTINEL_READY = 3 };
 
 static const uint64_t no_generation = 0;
-static struct sentinel *sentinel_page;
 
 struct process tally_process = {
     .overflow = TALLY_OVERFLOW_SPILL, .block_timeout_ms = 100, .group = (gid_t)-1};
@@ -172,6 +172,18 @@ static uint8_t *put_text(uint8_t *at, uint8_t id, uint32_t bytes_max, const char
     return encode_bytes(at, id, TALLY_TYPE_TEXT, text, length);
 }
 
+/* The path as it was executed (a script's own, a link's own), which the kernel has left with us: no system call. For what was
+ * executed by a relative path or by a descriptor, the file's. */
+static const char *executable_path(char *room, size_t bytes)
+{
+    const char *path = (const char *)getauxval(AT_EXECFN); // NOLINT(performance-no-int-to-ptr)
+    if (path && path[0] == '/' && strncmp(path, "/dev/fd/", 8) != 0 && strncmp(path, "/proc/", 6) != 0)
+        return path;
+    ssize_t length = readlink("/proc/self/exe", room, bytes - 1);
+    room[length > 0 ? length : 0] = '\0';
+    return room;
+}
+
 void client_identify(struct tally_client *client, const struct tally_client *parent)
 {
     struct process *process = &tally_process;
@@ -194,11 +206,8 @@ void client_identify(struct tally_client *client, const struct tally_client *par
     at = encode_number(at, TALLY_FIELD_uid, geteuid());
     if (gethostname(host, sizeof host - 1) == 0)
         at = put_text(at, TALLY_FIELD_host, 64, host, &truncated);
-    ssize_t length = readlink("/proc/self/exe", executable, sizeof executable - 1);
-    if (length > 0) {
-        executable[length] = '\0';
-        at = put_text(at, TALLY_FIELD_executable, 255, executable, &truncated);
-    }
+    const char *path = executable_path(executable, sizeof executable);
+    at = put_text(at, TALLY_FIELD_executable, 255, path, &truncated);
     at = put_text(at, TALLY_FIELD_service, 128, client->service, &truncated);
     at = put_text(at, TALLY_FIELD_client_tags, 1024, client->tags, &truncated);
     at = put_text(at, TALLY_FIELD_resource_attributes, 1024, secure_getenv("OTEL_RESOURCE_ATTRIBUTES"),
@@ -228,7 +237,8 @@ static bool shares_memory_with_parent(void)
 
 static struct sentinel *sentinel_get(void)
 {
-    struct sentinel *page = __atomic_load_n(&sentinel_page, __ATOMIC_ACQUIRE); /* pairs with the CAS below */
+    struct sentinel *page =
+        __atomic_load_n(&tally_process.sentinel, __ATOMIC_ACQUIRE); /* pairs with the CAS below */
     if (page)
         return page;
     struct sentinel *fresh =
@@ -238,7 +248,7 @@ static struct sentinel *sentinel_get(void)
     madvise(fresh, TALLY_PAGE_BYTES,
             MADV_WIPEONFORK); /* refused before Linux 4.14: at_fork_child() does it */
     /* release: pairs with the load above, in whichever thread. */
-    if (!__atomic_compare_exchange_n(&sentinel_page, &page, fresh, false, __ATOMIC_ACQ_REL,
+    if (!__atomic_compare_exchange_n(&tally_process.sentinel, &page, fresh, false, __ATOMIC_ACQ_REL,
                                      __ATOMIC_ACQUIRE)) {
         munmap(fresh, TALLY_PAGE_BYTES);
         return page;
@@ -248,7 +258,7 @@ static struct sentinel *sentinel_get(void)
 
 static void at_fork_child(void)
 {
-    struct sentinel *page = __atomic_load_n(&sentinel_page, __ATOMIC_RELAXED);
+    struct sentinel *page = __atomic_load_n(&tally_process.sentinel, __ATOMIC_RELAXED);
     if (page && page->state != SENTINEL_FRESH)
         memset(page, 0, sizeof *page);
     lane_after_fork(&tally_thread);
@@ -285,6 +295,8 @@ static void start_first(void)
 static int start(const struct tally_options *options)
 {
     struct process *process = &tally_process;
+    /* Written before anything of it is read: a fresh page that is read first is made twice. */
+    process_client.state = CLIENT_CLAIMED;
     if (options) {
         int result = process->generation ? -EALREADY : configure(options);
         if (result)
@@ -331,7 +343,10 @@ int process_start(const struct tally_options *options)
             break;
         if (state == SENTINEL_READY)
             return options ? -EALREADY : 0;
-        futex(&page->state, FUTEX_WAIT_PRIVATE, SENTINEL_STARTING, NULL, NULL, 0);
+        if (state == SENTINEL_AWAITED ||
+            __atomic_compare_exchange_n(&page->state, &state, SENTINEL_AWAITED, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+            futex(&page->state, FUTEX_WAIT_PRIVATE, SENTINEL_AWAITED, NULL, NULL, 0);
     }
     int result = start(options);
     if (result == 0) {
@@ -341,7 +356,9 @@ int process_start(const struct tally_options *options)
         __atomic_store_n(&tally_sentinel, &page->generation, __ATOMIC_RELEASE);
     }
     /* release: pairs with the acquire above. */
-    __atomic_store_n(&page->state, result ? SENTINEL_FRESH : SENTINEL_READY, __ATOMIC_RELEASE);
-    futex(&page->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    uint32_t was =
+        __atomic_exchange_n(&page->state, result ? SENTINEL_FRESH : SENTINEL_READY, __ATOMIC_RELEASE);
+    if (was == SENTINEL_AWAITED)
+        futex(&page->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
     return result;
 }

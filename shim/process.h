@@ -23,6 +23,7 @@
 #define SPILL_DIRECTORY_MAX 400
 #define IDENTITY_BYTES_MAX  3072
 
+struct sentinel;
 struct lane_view;
 struct arena_view;
 struct spill_log;
@@ -56,6 +57,9 @@ struct process {
     char spill_state[SPILL_DIRECTORY_MAX];     /* in the user's state folder; empty: none */
 
     /* since process_start() */
+    pthread_key_t thread_key; /* of which threads have a value that are to leave their lanes when they end */
+    bool thread_key_made;
+    struct sentinel *sentinel; /* its page, for ever; NULL before first use; atomic */
     uint64_t generation;
     uint32_t pid;
     uint64_t start_time;

@@ -19,18 +19,15 @@
 /* After a failure: how long a thread's records are refused without another try. */
 #define RETRY_NS UINT64_C(100000000)
 
-static pthread_key_t thread_key;
-static bool thread_key_made;
-
 void lane_key_create(void (*destructor)(void *))
 {
-    thread_key_made = pthread_key_create(&thread_key, destructor) == 0;
+    tally_process.thread_key_made = pthread_key_create(&tally_process.thread_key, destructor) == 0;
 }
 
 void thread_watch_exit(struct thread *thread)
 {
-    if (thread_key_made)
-        pthread_setspecific(thread_key, thread);
+    if (tally_process.thread_key_made)
+        pthread_setspecific(tally_process.thread_key, thread);
 }
 
 /* ---- views -------------------------------------------------------------------- */
