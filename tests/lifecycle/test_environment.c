@@ -230,6 +230,27 @@ static void identity_and_tags_from_the_environment(void **state)
         3);
 }
 
+/* However it was named when it was executed, the path is whole and the file's. */
+static void executed_by_a_relative_path(void **state)
+{
+    struct room *room = *state;
+    char relative[600];
+    char by_proc[600];
+
+    snprintf(relative, sizeof(relative), "cd '%s/tests' && exec programs/client record=1 exit=0",
+             room_build());
+    snprintf(by_proc, sizeof(by_proc),
+             "cd / && exec '/proc/self/cwd%s/tests/programs/client' record=1 exit=0", room_build());
+    room_run(room, "client", "record=1", "exit=0", NULL);
+    room_run(room, "/bin/sh", "-c", relative, NULL);
+    room_run(room, "/bin/sh", "-c", by_proc, NULL);
+    agent_start(room);
+    books_expect_ends(room, 3, 0, 0);
+    assert_int_equal(books_number(room, "SELECT count(*) FROM clients WHERE executable LIKE "
+                                        "'/%%/tests/programs/client' AND executable NOT LIKE '/proc/%%'"),
+                     3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +267,7 @@ int main(void)
         room_test(a_long_life_maps_no_more),
         room_test(loaded_and_unloaded_at_run_time),
         room_test(identity_and_tags_from_the_environment),
+        room_test(executed_by_a_relative_path),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
