@@ -44,8 +44,8 @@ struct label_memory {
 /* ---- contents ---- */
 
 struct content {
-    char bytes[CONTENT_MAX];
-    uint32_t length; /* above CONTENT_MAX: it is too long */
+    char bytes[CONTENT_MAX + 8]; /* zeros up to the next multiple of 8 */
+    uint32_t length;             /* above CONTENT_MAX: it is too long */
 };
 
 static void put(struct content *content, const void *bytes, size_t length)
@@ -101,6 +101,8 @@ static void content_of(const struct usage_row *row, struct content *content)
     put_text(content, &mask, 1, row->cost_basis);
     head.texts = mask;
     memcpy(content->bytes, &head, sizeof(head));
+    if (content->length <= CONTENT_MAX)
+        memset(content->bytes + content->length, 0, 8);
 }
 
 /* Chosen contents can at worst fall into one set, and then make labels: no more than new ones would. */
@@ -108,8 +110,8 @@ static uint64_t hash_of(const struct content *content)
 {
     uint64_t hash = content->length;
     for (uint32_t at = 0; at < content->length; at += 8) {
-        uint64_t word = 0;
-        memcpy(&word, content->bytes + at, content->length - at < 8 ? content->length - at : 8);
+        uint64_t word;
+        memcpy(&word, content->bytes + at, sizeof(word));
         hash = (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
         hash ^= hash >> 32;
     }
