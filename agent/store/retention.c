@@ -62,12 +62,11 @@ int store_usage_expire(struct store *store, int64_t before_unix_ns, int64_t *cur
     sqlite3_bind_int64(statement, 2, *cursor);
     sqlite3_bind_int64(statement, 3, STORE_SLICE_ROWS);
     int result = store_usage_flush(store);
+    store->batch.newest = -1; /* it may go */
     if (!result)
         result = store_slice_read(store, statement, &slice);
     for (int i = 0; !result && i < slice.count; i++)
         result = delete_row(store, slice.ids[i]);
-    if (slice.count)
-        store->batch.newest = -1; /* it may be gone */
     if (!result && slice.count)
         result = keep_last_id(store);
     *cursor = slice.last;
