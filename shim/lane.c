@@ -61,6 +61,20 @@ static __attribute__((noinline)) void look(struct lane_view *lane, uint64_t now_
     slow_path_end(slow);
 }
 
+/* The same after a publication. The agent of a board that was not known before has not been told of the record. */
+static void look_and_ring(struct lane_view *lane, uint64_t now_ns)
+{
+    const struct tally_board *before = lane->board;
+    look(lane, now_ns);
+    if (lane->board == before)
+        return;
+    int saved = errno;
+    uint64_t announce = __atomic_load_n(&lane->board->announce, __ATOMIC_RELAXED);
+    if (TALLY_ANNOUNCED_STATE(announce) == TALLY_AGENT_ASLEEP)
+        arena_ring(lane->arena, announce);
+    errno = saved;
+}
+
 /* The board announces that the agent waits: ring if it wants to be woken for this. */
 static __attribute__((noinline)) void announced(struct lane_view *lane, uint64_t announce, uint64_t now_ns)
 {
@@ -76,7 +90,7 @@ static __attribute__((noinline)) void announced(struct lane_view *lane, uint64_t
         break;
     case TALLY_AGENT_MOVED:
         if (now_ns - lane->looked_ns >= SECOND / 100)
-            look(lane, now_ns);
+            look_and_ring(lane, now_ns);
         return;
     default:
         return;
@@ -207,7 +221,7 @@ int lane_write(struct lane_view *lane, struct tally_record_header *record)
         announced(lane, announce, now_ns);
     if (unlikely(now_ns - lane->looked_ns >=
                  SECOND)) /* a clock stepped back looks far ahead: one look more */
-        look(lane, now_ns);
+        look_and_ring(lane, now_ns);
     return 0;
 }
 
