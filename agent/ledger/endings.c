@@ -6,7 +6,7 @@
 #include "liveness/liveness.h"
 
 /* An owner that the kernel has not marked is looked at by its number each time, and by its start time only
- * this often: numbers come back slowly, and reading /proc costs fifty times as much. */
+ * once in so many looks: numbers come back slowly, and reading /proc costs fifty times as much. */
 #define LOOKS_TO_EXACT 16
 /* A process that cannot be seen, and has no lane, is taken to be gone when it has spilled nothing for so long. */
 #define QUIET_NS INT64_C(60000000000)
@@ -26,7 +26,10 @@ static bool owner_gone(const struct ledger *ledger, struct ledger_lane_private *
     if (!ledger->own_namespace || view->identity.pid_namespace != ledger->own_namespace ||
         view->identity.tid != tid)
         return false;
-    bool exact = before || lane->looks++ % LOOKS_TO_EXACT == 0;
+    /* At first, and then not all lanes in the same second. */
+    bool exact =
+        before || !lane->looks || (lane->looks + lane->row.lane / LOOKS_TO_EXACT) % LOOKS_TO_EXACT == 0;
+    lane->looks++;
     if (liveness_thread(view->identity.pid, tid, clamp(view->identity.start_time), exact) != LIVENESS_GONE)
         return false;
     /* This look is younger than the view: the thread may have recorded, marked its end and left in between. What
