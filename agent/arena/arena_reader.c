@@ -85,7 +85,7 @@ int arena_reader_table(const struct arena_reader *reader, struct arena_table *ou
 {
     size_t bytes =
         offsetof(struct arena_table, entries) + reader->header.lane_count * sizeof(struct tally_lane_entry);
-    return arena_reader_bytes(reader, out, bytes, offsetof(struct tally_arena_header, refused));
+    return arena_reader_bytes(reader, out, bytes, offsetof(struct tally_arena_header, doorbell));
 }
 
 int arena_reader_named(const struct arena_reader *reader, const char *path)

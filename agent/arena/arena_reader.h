@@ -34,16 +34,21 @@ int arena_reader_bytes(const struct arena_reader *reader, void *out, size_t byte
 /* The doorbell's value. */
 int arena_reader_doorbell(const struct arena_reader *reader, uint32_t *out);
 
-/* The refusal counters and the lane table (lane_count entries), as they lie in the arena, so that one
- * read brings both: the gap costs less than a second call. Neither is checked. */
+/* The doorbell, the refusal counters and the lane table (lane_count entries), as they lie in the arena, so that one
+ * read brings all: the gaps cost less than another call. None is checked. */
 struct arena_table {
+    uint32_t doorbell;
+    uint8_t reserved[offsetof(struct tally_arena_header, refused) -
+                     offsetof(struct tally_arena_header, doorbell) - sizeof(uint32_t)];
     uint64_t refused[TALLY_REFUSALS];
     uint8_t gap[TALLY_LANE_TABLE_OFFSET - offsetof(struct tally_arena_header, refused) -
                 TALLY_REFUSALS * sizeof(uint64_t)];
     struct tally_lane_entry entries[TALLY_LANE_COUNT_MAX];
 };
-TALLY_LAYOUT(offsetof(struct arena_table, entries) + offsetof(struct tally_arena_header, refused) ==
+TALLY_LAYOUT(offsetof(struct arena_table, entries) + offsetof(struct tally_arena_header, doorbell) ==
              TALLY_LANE_TABLE_OFFSET);
+TALLY_LAYOUT(offsetof(struct arena_table, refused) + offsetof(struct tally_arena_header, doorbell) ==
+             offsetof(struct tally_arena_header, refused));
 int arena_reader_table(const struct arena_reader *reader, struct arena_table *out);
 
 /* Whether the name still stands for this arena: 1, 0, or a negative errno value where one cannot tell. */

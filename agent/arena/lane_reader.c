@@ -70,6 +70,28 @@ int lane_read_head(const struct arena_reader *reader, uint32_t lane, struct lane
     return 0;
 }
 
+bool lane_head_same(const struct lane_head *a, const struct lane_head *b)
+{
+    return a->owner == b->owner && a->tail == b->tail && a->sequence == b->sequence &&
+           a->slotted == b->slotted && a->final_sequence == b->final_sequence &&
+           a->refused_full == b->refused_full && memcmp(&a->identity, &b->identity, sizeof a->identity) == 0;
+}
+
+int lane_read_again(const struct arena_reader *reader, uint32_t lane, const struct lane_head *known,
+                    struct lane_head *head)
+{
+    _Alignas(64) unsigned char lines[LINES_BYTES];
+    uint64_t header_offset = tally_lane_offset(&reader->header, lane) + reader->header.ring_bytes;
+
+    int result = arena_reader_bytes(reader, lines, sizeof lines, header_offset + LINES_OFFSET);
+    if (result)
+        return result;
+    take_lines(lines, head);
+    memcpy(&head->owner, lines + offsetof(struct tally_lane_header, owner) - LINES_OFFSET,
+           sizeof head->owner);
+    return lane_head_same(head, known) ? 0 : lane_read_head(reader, lane, head);
+}
+
 int lane_read_ring(const struct arena_reader *reader, uint32_t lane, uint64_t from, uint64_t to, void *bytes)
 {
     uint64_t ring = tally_lane_offset(&reader->header, lane);

@@ -29,7 +29,16 @@ struct lane_head {
     bool slotted;      /* one of the slots belongs to the tail */
 };
 
+/* In every word. */
+bool lane_head_same(const struct lane_head *a, const struct lane_head *b);
+
 int lane_read_head(const struct arena_reader *reader, uint32_t lane, struct lane_head *head);
+
+/* The same, where most likely nothing has changed since `known` was read, and `known` is slotted: then it takes one call,
+ * not two. That nothing has is all that may be concluded from words of different ages: each is younger than this call, and none of
+ * them says that the owner's tenure has ended if known->owner did not. */
+int lane_read_again(const struct arena_reader *reader, uint32_t lane, const struct lane_head *known,
+                    struct lane_head *head);
 
 /* The ring's bytes [from, to) in order, into bytes (8-aligned, to - from of them). The caller has
  * checked that from <= to <= from + ring_bytes. */

@@ -18,6 +18,7 @@
 #include "collector/state.h"
 
 #include "board/agent_lock.h"
+#include "liveness/liveness.h"
 #include "log/log.h"
 #include "store/store.h"
 
@@ -62,11 +63,14 @@ static void announce(struct collector *collector, enum tally_announcement state)
 {
     for (struct served *served = collector->served; served; served = served->next) {
         uint32_t doorbell;
+        served->asleep = false;
         /* An arena that cannot be read has no doorbell to be rung; it bounds the sleep: sleep_bound(). */
         if (served->orphaned || arena_reader_doorbell(&served->reader, &doorbell))
             continue;
         board_announce(&served->board, state, doorbell);
         doorbell_arm(&served->doorbell, doorbell);
+        served->asleep = state == TALLY_AGENT_ASLEEP && !collector->barrier_refused;
+        served->asleep_at = doorbell;
     }
 }
 
@@ -178,6 +182,25 @@ static void attend(struct collector *collector)
     }
 }
 
+/* At first at all lanes: it is the look that follows the barrier. Then, at the bound, at those whose turn it is: quiet.c. */
+static int look_and_sleep(struct collector *collector)
+{
+    for (collector->turn = 0;; collector->turn = collector->turn % LOOK_TURNS + 1) {
+        deaths_look(&collector->deaths);
+        int result = round_run(collector, true);
+        if (result || collector->moved || collector->waiting || collector->rung)
+            return result;
+        stations_retire(collector);
+        retain(collector);
+        TESTPOINT(sleep_looked);
+        if (events_wait(&collector->events, sleep_bound(collector)))
+            return 0;
+        int64_t retry = stations_retry_ns(collector);
+        if (collector->unwatched || (retry && retry <= clock_now(CLOCK_MONOTONIC)))
+            return 0;
+    }
+}
+
 /* Nothing has come for a second. Announce it, look once more, sleep. Returns when there is something to
  * do; an error of the ledger is passed on. The announcement holds until the loop goes on: nobody has
  * rung, so looks at the bound need no new one. */
@@ -190,19 +213,9 @@ static int sleep_until_rung(struct collector *collector)
     TESTPOINT(sleep_barrier);
     /* The pages are not needed until records come. */
     madvise(collector->batch.bytes, BATCH_BYTES_MAX, MADV_DONTNEED);
-    for (;;) {
-        int result = round_run(collector, true);
-        if (result || collector->moved || collector->waiting)
-            return result;
-        stations_retire(collector);
-        retain(collector);
-        TESTPOINT(sleep_looked);
-        if (events_wait(&collector->events, sleep_bound(collector)))
-            return 0;
-        int64_t retry = stations_retry_ns(collector);
-        if (collector->unwatched || (retry && retry <= clock_now(CLOCK_MONOTONIC)))
-            return 0;
-    }
+    int result = look_and_sleep(collector);
+    collector->turn = 0;
+    return result;
 }
 
 /* ---- the loop -------------------------------------------------------------------------- */
@@ -383,6 +396,7 @@ static void close_collector(struct collector *collector)
         stations_release(collector);
         ledger_close(collector->ledger);
     }
+    deaths_close(&collector->deaths);
     price_table_free(collector->prices);
     if (collector->batch.bytes)
         munmap(collector->batch.bytes, BATCH_BYTES_MAX);
@@ -399,6 +413,7 @@ static int open_collector(struct collector *collector, const struct agent_config
     memset(collector, 0, sizeof *collector);
     collector->config = config;
     collector->once = once;
+    collector->own_namespace = liveness_own_namespace();
     collector->state_lock = -1;
     collector->spill.fd = -1;
     collector->quarantine.state_directory = config->state_directory;

@@ -307,13 +307,17 @@ int drain_lane(struct collector *collector, struct served *served, uint32_t lane
                           .number = lane,
                           .lane = &served->ledger->lanes[lane],
                           .state = &served->lanes[lane]};
-    int result = lane_read_head(&served->reader, lane, &drain.head);
+    int64_t now = clock_now(CLOCK_MONOTONIC);
+    int result = quiet_likely(drain.state, drain.lane, now)
+                     ? lane_read_again(&served->reader, lane, &drain.state->observed, &drain.head)
+                     : lane_read_head(&served->reader, lane, &drain.head);
     if (result) {
         log_often(LOG_WARNING, "arena %s, lane %u cannot be read: %s", served->path, lane, strerror(-result));
         return 0;
     }
     if (drain.head.refused_full > PLAUSIBLE_MAX)
         drain.head.refused_full = drain.state->observed.refused_full;
+    quiet_note(collector, served, lane, &drain.head, now);
     const char *why = unreadable(&drain);
     if (why && !drain.state->unreadable)
         log_often(LOG_WARNING, "arena %s, lane %u cannot be read and is left alone: %s", served->path, lane,

@@ -53,15 +53,26 @@ int round_commit(struct collector *collector)
     return 0;
 }
 
+struct look {
+    bool thorough;
+    bool full;   /* at every lane */
+    bool turns;  /* at quiet lanes in turns */
+    int64_t now; /* monotonic */
+};
+
 /* Whether a lane is worth a look in this round. The table is only a hint, so once a minute, and at
  * first, every lane is. */
-static bool due(const struct served *served, uint32_t lane, const struct tally_lane_entry *entry,
-                bool thorough, bool full)
+static bool due(const struct collector *collector, const struct served *served, uint32_t lane,
+                const struct look *look)
 {
     const struct lane_state *state = &served->lanes[lane];
     const struct ledger_lane *known = &served->ledger->lanes[lane];
-    return full || state->in_use || entry->tenures != state->tenures ||
-           (thorough && (entry->tenures || known->position));
+    uint32_t tenures = collector->table.entries[lane].tenures;
+    if (look->full || tenures != state->tenures)
+        return true;
+    if (!state->in_use && !(look->thorough && (tenures || known->position)))
+        return false;
+    return !look->turns || !quiet_waits(collector, served, lane, look->now);
 }
 
 /* The arena's refusal counters, if they have moved. */
@@ -80,14 +91,27 @@ static int show_refused(struct collector *collector, struct served *served)
     return result;
 }
 
+/* Whether writers of this arena still ring for each record. Where the doorbell has moved one has rung, or somebody has scribbled on
+ * it: then nobody rings until the next announcement. */
+static bool still_asleep(struct collector *collector, const struct served *served)
+{
+    if (!served->asleep || !doorbell_sound(&served->doorbell))
+        return false;
+    if (collector->table.doorbell == served->asleep_at)
+        return true;
+    collector->rung = true;
+    return false;
+}
+
 static int round_arena(struct collector *collector, struct served *served, bool thorough)
 {
-    int64_t now = clock_now(CLOCK_MONOTONIC);
-    bool full = !served->scanned_ns || (thorough && now - served->scanned_ns >= FULL_SCAN_NS);
+    struct look look = {.thorough = thorough, .now = clock_now(CLOCK_MONOTONIC)};
     uint32_t lane_count = served->reader.header.lane_count;
     int result = arena_reader_table(&served->reader, &collector->table);
 
     bool readable = result == 0;
+    look.full = !served->scanned_ns || (thorough && look.now - served->scanned_ns >= FULL_SCAN_NS);
+    look.turns = readable && collector->turn && still_asleep(collector, served);
     served->in_use = false;
     if (!readable) {
         log_often(LOG_WARNING,
@@ -96,9 +120,8 @@ static int round_arena(struct collector *collector, struct served *served, bool 
         memset(&collector->table, 0, sizeof collector->table);
     }
     for (uint32_t lane = 0; lane < lane_count; lane++) {
-        struct tally_lane_entry *entry = &collector->table.entries[lane];
-        if (due(served, lane, entry, thorough, full)) {
-            served->lanes[lane].tenures = entry->tenures;
+        if (due(collector, served, lane, &look)) {
+            served->lanes[lane].tenures = collector->table.entries[lane].tenures;
             result = drain_lane(collector, served, lane);
             if (result)
                 return result;
@@ -106,8 +129,8 @@ static int round_arena(struct collector *collector, struct served *served, bool 
         if (served->lanes[lane].in_use)
             served->in_use = true;
     }
-    if (full)
-        served->scanned_ns = now;
+    if (look.full)
+        served->scanned_ns = look.now;
     /* Truncated, and without a name: nothing more can come of it. */
     if (!readable && served->orphaned)
         served->in_use = false;
@@ -141,6 +164,7 @@ int round_run(struct collector *collector, bool thorough)
     collector->moved = false;
     collector->pressed = false;
     collector->waiting = false;
+    collector->rung = false;
     collector->round++;
     int result = round_all(collector, thorough);
     if (result == 0)

@@ -314,6 +314,7 @@ int serve_detach(struct collector *collector, struct served *served, bool retire
     while (*link != served)
         link = &(*link)->next;
     *link = served->next;
+    quiet_forget(collector, served);
     free_served(served);
     return 0;
 }
@@ -331,6 +332,7 @@ int serve_bind_again(struct collector *collector, struct served *served)
     int result = ledger_attach(collector->ledger, &served->reader.header, served->path, &served->ledger);
     if (result)
         return result;
+    quiet_forget(collector, served);
     memset(served->lanes, 0, served->reader.header.lane_count * sizeof *served->lanes);
     memset(served->refused, 0, sizeof served->refused);
     served->scanned_ns = 0;

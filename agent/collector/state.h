@@ -10,6 +10,7 @@
 #include "collector/doorbell.h"
 #include "collector/events.h"
 #include "ledger/ledger.h"
+#include "liveness/deaths.h"
 #include "price/table.h"
 #include "spill/spill_folders.h"
 
@@ -27,10 +28,15 @@
 /* Room for two of the largest records: a smaller piece of a lane might hold no whole one. */
 #define BATCH_BYTES_MIN (2u * TALLY_RECORD_BYTES_MAX)
 
+/* While the agent sleeps it looks at quiet lanes in turns: in each second at one in so many. See quiet.c. */
+#define LOOK_TURNS 8u
+
 /* What the collector remembers of a lane, beside what the ledger knows. */
 struct lane_state {
     struct lane_head observed; /* as last shown to the ledger */
     int64_t observed_ns;       /* monotonic; 0: never */
+    int64_t changed_ns;        /* monotonic: when something in it was last found to be new */
+    struct mortal *mortal;     /* its owner's process is waited for; NULL: it is not */
     uint32_t tenures;          /* the table's hint at the last look */
     bool in_use;               /* somebody owns it, or the ledger holds its tenure open */
     bool unreadable;           /* said so already */
@@ -54,6 +60,8 @@ struct served {
     bool orphaned;                    /* its name is gone or another's: drain it through the descriptor */
     int64_t orphaned_ns;              /* monotonic */
     int64_t scanned_ns;               /* monotonic: when every lane was looked at */
+    bool asleep;                      /* writers know that the agent sleeps: who publishes rings ... */
+    uint32_t asleep_at;               /* ... the doorbell, which stood here */
     bool in_use;                      /* after a round: some lane is */
 };
 
@@ -139,10 +147,14 @@ struct collector {
     int64_t clock_ahead;  /* of the clock before the time since boot, at the last look; 0: none yet */
     int64_t even_ns;      /* monotonic: since when the clock has not been stepped */
     uint64_t round;
+    struct deaths deaths;   /* of the processes that own quiet lanes */
+    uint64_t own_namespace; /* of PIDs; 0: not known, or nobody is waited for */
+    uint32_t turn;          /* which of the quiet lanes are looked at, from 1; 0: all */
     /* of the round under way */
     bool moved;   /* some record was taken, or something was committed */
     bool pressed; /* some lane was more than half full */
     bool waiting; /* some lane has to be read again soon */
+    bool rung;    /* a doorbell is not where it was when sleep was announced */
     struct arena_table table;
 };
 
@@ -179,6 +191,17 @@ void gone_settle(struct collector *collector);
 int batch_room(struct collector *collector, uint64_t wanted, uint64_t *room);
 /* One lane. 0, or the ledger's error. */
 int drain_lane(struct collector *collector, struct served *served, uint32_t lane);
+
+/* quiet.c: lanes in which nothing happens. */
+/* Whether a look at this one may wait for a later second. now: monotonic. */
+bool quiet_waits(const struct collector *collector, const struct served *served, uint32_t lane, int64_t now);
+/* Whether nothing has changed, most likely, and if so lane_read_again() says all that there is to say. */
+bool quiet_likely(const struct lane_state *state, const struct ledger_lane *known, int64_t now);
+/* After each look, and before state->observed is replaced. */
+void quiet_note(struct collector *collector, const struct served *served, uint32_t lane,
+                const struct lane_head *head, int64_t now);
+/* Nobody waits for the owners of these lanes any more. */
+void quiet_forget(struct collector *collector, struct served *served);
 
 /* round.c: look at all arenas' lanes, commit, publish. thorough: also at lanes that are not in use. Returns 0, or the
  * ledger's error, after which the transaction has been abandoned: the next round reads the lanes
