@@ -269,6 +269,10 @@ const char *calls_name(long which)
         NAME(writev),
         NAME(inotify_add_watch),
         NAME(clock_gettime),
+        NAME(epoll_create1),
+        NAME(epoll_ctl),
+        NAME(epoll_wait),
+        NAME(pidfd_open),
 #undef NAME
     };
     static char number[24];

@@ -76,6 +76,10 @@ static const struct {
     {__NR_readlink, false, false, {EIO, ENOMEM}},
     {__NR_getdents64, false, false, {EIO, ENOMEM}},
     {__NR_prlimit64, false, false, {EPERM}},
+    {__NR_epoll_create1, false, false, {EMFILE, ENOMEM, ENOSYS}},
+    {__NR_epoll_ctl, false, false, {ENOMEM, ENOSPC}},
+    {__NR_epoll_wait, false, false, {EINTR}},
+    {__NR_pidfd_open, false, false, {EMFILE, ENOMEM, EPERM, ENOSYS, ENODEV}},
 };
 
 static void add(const struct call *call, enum way way, int error)

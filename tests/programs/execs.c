@@ -3,6 +3,7 @@
  *   execs leader N        N records, then exec from the main thread; the new program records N more
  *   execs thread N        the same from another thread, while others record
  *   execs clean N         exec after tally_shutdown(0)
+ *   execs quiet N         N records, then one stage more, and when the test lets that stage go, as leader
  *   execs then N          what is exec'd: N records, one stage more, and when the test lets that stage go, exit
  */
 #include "support/program.h"
@@ -52,6 +53,8 @@ int main(int argc, char **argv)
         program_wait(atomic_fetch_add(&counters->stage, 1) + 1);
         return 0;
     }
+    if (strcmp(scenario, "quiet") == 0)
+        program_wait(atomic_fetch_add(&counters->stage, 1) + 1);
     if (strcmp(scenario, "clean") == 0)
         tally_shutdown(0);
     if (strcmp(scenario, "thread") != 0)
