@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <stdarg.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -221,17 +220,20 @@ int epoll_create1(int flags)
     return refused() ? -1 : (int)syscall(SYS_epoll_create1, flags);
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the C library's are reserved */
 int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
 {
     return refused() ? -1 : (int)syscall(SYS_epoll_ctl, epoll, operation, fd, event);
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the C library's are reserved */
 int epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms)
 {
     return refused() ? -1 : (int)syscall(SYS_epoll_pwait, epoll, events, count, timeout_ms, NULL, (size_t)8);
 }
 
-/* The library's, for pidfd_open(2). */
+/* For pidfd_open(2).
+ * NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the C library's are reserved */
 long syscall(long number, ...)
 {
     static long (*real)(long, ...);
