@@ -186,7 +186,6 @@ static void attend(struct collector *collector)
 static int look_and_sleep(struct collector *collector)
 {
     for (collector->turn = 0;; collector->turn = collector->turn % LOOK_TURNS + 1) {
-        deaths_look(&collector->deaths);
         int result = round_run(collector, true);
         if (result || collector->moved || collector->waiting || collector->rung)
             return result;

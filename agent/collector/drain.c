@@ -267,7 +267,8 @@ static int observe(struct drain *drain, bool drained)
                                     .refused_full = drain->head.refused_full,
                                     .tenure = state->tenures,
                                     .identity = drain->head.identity,
-                                    .drained = drained};
+                                    .drained = drained,
+                                    .awaited = state->mortal && !state->mortal->gone};
     if (shown(drain, now))
         return 0;
     int result = ledger_observe(drain->collector->ledger, drain->served->ledger, drain->number, &view);

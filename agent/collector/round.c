@@ -166,6 +166,8 @@ int round_run(struct collector *collector, bool thorough)
     collector->waiting = false;
     collector->rung = false;
     collector->round++;
+    if (thorough)
+        deaths_look(&collector->deaths);
     int result = round_all(collector, thorough);
     if (result == 0)
         return 0;

@@ -26,6 +26,9 @@ static bool owner_gone(const struct ledger *ledger, struct ledger_lane_private *
     if (!ledger->own_namespace || view->identity.pid_namespace != ledger->own_namespace ||
         view->identity.tid != tid)
         return false;
+    /* The first thread is there as long as its process is; or as good as there, if it has left alone and unmarked. */
+    if (view->awaited && view->identity.tid == view->identity.pid)
+        return false;
     /* At first, and then not all lanes in the same second. */
     bool exact =
         before || !lane->looks || (lane->looks + lane->row.lane / LOOKS_TO_EXACT) % LOOKS_TO_EXACT == 0;

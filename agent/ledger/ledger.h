@@ -120,6 +120,7 @@ struct ledger_lane_view {
     uint32_t tenure;                /* tally_lane_entry.tenures; a hint */
     struct tally_identity identity; /* of the owner, as it stands there: unchecked */
     bool drained;                   /* all records up to a tail read after the owner word are in */
+    bool awaited; /* when the process under identity.pid ends, this will not be set any more */
 };
 int ledger_observe(struct ledger *ledger, struct ledger_arena *arena, uint32_t number,
                    const struct ledger_lane_view *view);
