@@ -229,7 +229,7 @@ void bench_crowd(const struct plan *plan)
 
     crowd_start();
     workload_drain();
-    sleep(2); /* what the agent does after the last of them came is not of the idle */
+    sleep(15); /* what the agent does after the last of them came is not of the idle */
     output_section(
         "The agent with 1,000 idle clients",
         "Watched for ten seconds, and ten more by strace. A fresh agent: the first part that is run.");
