@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "log/log.h"
 #include "store/usage.h"
 
 #define APPLICATION_ID 0x544c4c59 /* "TLLY": file(1) and we ourselves know the file by it */
@@ -105,6 +106,12 @@ int store_migrate(struct store *store)
     int result = read_version(store, &version);
     if (!result && version == VERSION_NEWEST)
         return 0;
+    if (!result && version > 0 && version <= VERSION_ON_THE_MOVE)
+        log_line(LOG_NOTE,
+                 "the database is of schema version %lld: its rows are moved to that of version %d, a minute "
+                 "or two for ten "
+                 "million; until then clients' records wait in shared memory and spill files",
+                 (long long)version, VERSION_NEWEST);
     while (!result && !newest)
         result = migrate_one(store, &newest);
     return result;
