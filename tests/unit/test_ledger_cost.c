@@ -249,16 +249,15 @@ static void history_is_priced_anew(void **state)
     }
     kit_drain(kit);
     /* As a row of the first schema, whose object nobody had understood. */
-    kit_sql(kit,
-            "INSERT INTO usage_labels(id,first_usage_id,provider,request_model,status,flags) "
-            "VALUES(1000,1,'p','m','ok',0);"
-            "INSERT INTO usage_rows(id,label_id,client_id,lane_id,sequence,time_unix_ns) "
-            "SELECT 1000,1000,client_id,lane_id,0,time_unix_ns FROM usage WHERE id=1;"
-            "INSERT INTO usage_texts(id,usage_json) VALUES(1000,"
-            "'{\"prompt_tokens\":100,\"completion_tokens\":10,\"total_tokens\":110}');"
-            "UPDATE usage_hourly SET "
-            "calls=calls+1,input_tokens_unknown=1,output_tokens_unknown=1,duration_unknown="
-            "duration_unknown+1,cost_unknown=cost_unknown+1 WHERE provider='p' AND request_model='m'");
+    kit_sql(kit, "INSERT INTO usage_labels(id,first_usage_id,provider,request_model,status,flags) "
+                 "VALUES(1000,1,'p','m','ok',0);"
+                 "INSERT INTO usage_rows(id,label_id,client_id,lane_id,sequence,time_unix_ns) "
+                 "SELECT 1000,1000,client_id,lane_id,0,time_unix_ns FROM usage WHERE id=1;"
+                 "INSERT INTO usage_texts(id,usage_json) VALUES(1000,"
+                 "'{\"prompt_tokens\":100,\"completion_tokens\":10,\"total_tokens\":110}');"
+                 "UPDATE usage_hourly SET "
+                 "calls=calls+1,input_tokens_unknown=1,output_tokens_unknown=1,duration_unknown="
+                 "duration_unknown+1,cost_unknown=cost_unknown+1 WHERE provider='p' AND request_model='m'");
     struct reprice_options options = {.state_directory = kit->folder,
                                       .prices = other_prices,
                                       .since_unix_ns = 0,
