@@ -75,15 +75,18 @@ static void look_and_ring(struct lane_view *lane, uint64_t now_ns)
     errno = saved;
 }
 
+static bool half_full(const struct lane_view *lane)
+{
+    return lane->tail - lane->durable > lane->ring_bytes / 2;
+}
+
 /* The board announces that the agent waits: ring if it wants to be woken for this. */
 static __attribute__((noinline)) void announced(struct lane_view *lane, uint64_t announce, uint64_t now_ns)
 {
     switch (TALLY_ANNOUNCED_STATE(announce)) {
     case TALLY_AGENT_GATHERING:
-        if (lane->tail - lane->durable <= lane->ring_bytes / 2)
-            return;
         refresh_durable(lane);
-        if (lane->tail - lane->durable <= lane->ring_bytes / 2)
+        if (!half_full(lane))
             return;
         break;
     case TALLY_AGENT_ASLEEP:
@@ -217,7 +220,8 @@ int lane_write(struct lane_view *lane, struct tally_record_header *record)
     compiler_barrier();
     uint64_t announce = __atomic_load_n(&lane->board->announce, __ATOMIC_RELAXED);
     TESTPOINT(announce_read);
-    if (unlikely(announce))
+    /* While records come the agent is gathering, and wants to know of a lane that is half full. */
+    if (announce && (TALLY_ANNOUNCED_STATE(announce) != TALLY_AGENT_GATHERING || half_full(lane)))
         announced(lane, announce, now_ns);
     if (unlikely(now_ns - lane->looked_ns >=
                  SECOND)) /* a clock stepped back looks far ahead: one look more */
