@@ -53,17 +53,14 @@ static int delete_row(struct store *store, int64_t id)
 int store_usage_expire(struct store *store, int64_t before_unix_ns, int64_t *cursor)
 {
     struct slice slice = {.count = 0, .last = *cursor};
-    /* A record that is still to come finds no row where it has gone, and the call would be counted twice. */
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_EXPIRE_SLICE,
-                                              "SELECT id,time_unix_ns<?1-ifnull((SELECT ?4 FROM usage_calls "
-                                              "c WHERE c.id=r.id AND amendable IS NOT NULL),0)"
-                                              " FROM usage_rows r WHERE id>?2 ORDER BY id LIMIT ?3");
+    sqlite3_stmt *statement =
+        store_statement(store, STATEMENT_EXPIRE_SLICE,
+                        "SELECT id,time_unix_ns<? FROM usage_rows WHERE id>? ORDER BY id LIMIT ?");
     if (!statement)
         return -ENOMEM;
     sqlite3_bind_int64(statement, 1, before_unix_ns);
     sqlite3_bind_int64(statement, 2, *cursor);
     sqlite3_bind_int64(statement, 3, STORE_SLICE_ROWS);
-    sqlite3_bind_int64(statement, 4, STORE_AMENDABLE_NS);
     int result = store_usage_flush(store);
     store->batch.newest = -1; /* it may go */
     if (!result)

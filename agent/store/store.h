@@ -111,8 +111,6 @@ const char *store_instance(const struct store *store);
 
 /* ---- retention ---- */
 #define STORE_SLICE_ROWS 2000
-/* So much older is a row that a record still to come may amend. */
-#define STORE_AMENDABLE_NS INT64_C(600000000000)
 /* Look at the slice of rows with ids above *cursor and delete those older than before_unix_ns; moves *cursor past
  * the slice. Returns how many went. */
 int store_usage_expire(struct store *store, int64_t before_unix_ns, int64_t *cursor);

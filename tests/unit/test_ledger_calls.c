@@ -121,41 +121,6 @@ static void an_end_alone_waits_for_what_it_says_is_missing(void **state)
     kit_expect_rollup_exact(kit);
 }
 
-static void retain_all(struct kit *kit, int64_t now)
-{
-    int result;
-    while ((result = ledger_retain(kit->ledger, now)) > 0)
-        ;
-    assert_int_equal(result, 0);
-}
-
-/* What its records say is old when the last of them comes, out of a spill file perhaps: it is the same call all the same. */
-static void an_old_call_waits_for_its_last_record(void **state)
-{
-    struct kit *kit = *state;
-    kit->options.retention_ns = INT64_C(5000000000);
-    kit_restart(kit);
-    add_client(kit, 0, 's', 1, -1);
-    add_client(kit, 1, 's', 1, -1);
-    add_call(kit, 0, END, 'a', 0, 9, 0);
-    add_call(kit, 0, END, 'b', 0, 9, 1);
-    kit_drain(kit);
-    retain_all(kit, KIT_TIME + INT64_C(100000000000));
-    kit_expect(kit, "SELECT id FROM usage", "2");
-    add_call(kit, 1, BEGIN, 'b', 0, 3, -1);
-    kit_drain(kit);
-    kit_expect(kit, ROW, "anthropic|100|9|1700000000|NULL|ok|0|1|1|1");
-    kit_expect(kit, "SELECT sum(calls) FROM usage_hourly", "2");
-    kit_expect(kit, "SELECT count(*) FROM open_calls", "0");
-    retain_all(kit, KIT_TIME + INT64_C(100000000000));
-    kit_expect(kit, "SELECT count(*) FROM usage", "0");
-    /* but not for ever */
-    add_call(kit, 0, END, 'c', 0, 9, 1);
-    kit_drain(kit);
-    retain_all(kit, KIT_TIME + INT64_C(1000000000000));
-    kit_expect(kit, "SELECT count(*) FROM usage", "0");
-}
-
 static void begin_end_on_different_lanes_and_sessions(void **state)
 {
     struct kit *kit = *state;
@@ -391,7 +356,6 @@ int main(void)
         kit_test(a_call_lives_across_transactions_and_restarts),
         kit_test(any_order_gives_the_same_row),
         kit_test(an_end_alone_waits_for_what_it_says_is_missing),
-        kit_test(an_old_call_waits_for_its_last_record),
         kit_test(begin_end_on_different_lanes_and_sessions),
         kit_test(calls_of_the_dead_are_closed_as_aborted),
         kit_test(an_end_overrides_aborted),
