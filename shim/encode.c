@@ -100,7 +100,15 @@ static __attribute__((noinline)) void put_any_text(struct out *out, const char *
     out->at = encode_bytes(out->at, (uint8_t)field, TALLY_TYPE_TEXT, text, length);
 }
 
-#if defined(__SSE2__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define WATCHED_BUILD
+#elif defined(__has_feature) /* as clang says it */
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define WATCHED_BUILD
+#endif
+#endif
+
+#if defined(__SSE2__) && !defined(WATCHED_BUILD)
 /* Texts are short, and four or so in each record: to ask the C library for each one's length, and to have it copied, takes a third
  * of a record's time. So sixteen bytes are read at once, up to fifteen of them behind the text's end, as the C library's own strlen()
  * does: never from a page in which nothing of the text stands, so that nothing can happen by it. Memcheck would complain, and is
